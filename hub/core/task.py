@@ -1,0 +1,219 @@
+"""One task: what was asked, where it stands, and what must be true of it.
+
+Owns the values `Spec`, `Task` and their parts, and `check_task`, the invariants of one task.
+Never changes one: `lifecycle.py` does. All `*_ms` here are monotonic core time unless the name says `wall`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from msgspec import Raw, Struct
+
+from protocol.frames import StopProof
+from protocol.ids import AgentId, Generation, InstanceId, RequestId, TaskId
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    INPUT_REQUIRED = "input_required"
+    RECOVERING = "recovering"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD_LETTER = "dead_letter"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+    @property
+    def is_held(self) -> bool:
+        return self in HELD
+
+
+FINAL: Final = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.DEAD_LETTER})
+HELD: Final = frozenset(
+    {State.ASSIGNED, State.RUNNING, State.INPUT_REQUIRED, State.RECOVERING, State.CANCELLING}
+)
+
+
+class Priority(IntEnum):
+    """Lower is served first; the wire uses the word."""
+
+    URGENT = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+class Fault(StrEnum):
+    """Whose fault an ending was."""
+
+    WORK = "work"
+    INFRASTRUCTURE = "infrastructure"
+    POLICY = "policy"
+    PERSON = "person"
+    TIME = "time"
+
+
+class TimerKind(StrEnum):
+    """The one running timer of a held task."""
+
+    ACCEPT = "accept"
+    LEASE = "lease"
+    GRACE = "grace"
+    CANCEL = "cancel"
+    INPUT = "input"
+
+
+class Now(Struct, frozen=True):
+    """The time as the core is told it: `ms` is monotonic and decides; `wall_ms` is for people and for the disk."""
+
+    ms: int
+    wall_ms: int
+
+
+class Timer(Struct, frozen=True):
+    kind: TimerKind
+    due_ms: int
+
+
+class Holder(Struct, frozen=True):
+    """Who has a task in hand: the name, and the journal behind it."""
+
+    agent_id: AgentId
+    instance_id: InstanceId
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a task ended, as data: people, checkers and bills read it."""
+
+    how: str
+    whose_fault: Fault | None = None
+    tokens_wasted: int = 0
+    proof: StopProof | None = None
+    stopped: str | None = None
+    """For a cancelled task the `how` of its `task_stopped`, or `unproven`."""
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What a run asked a person, and the answer once there is one."""
+
+    request_id: RequestId
+    prompt: str
+    schema: Raw | None = None
+    answer: Raw | None = None
+    answered_by: str | None = None
+    is_acked: bool = False
+
+
+class StepKept(Struct, frozen=True, kw_only=True):
+    index: int
+    output: Raw
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    tokens_in: int = 0
+    tokens_out: int = 0
+    model: str | None = None
+    cost: float | None = None
+
+
+class Spec(Struct, frozen=True, kw_only=True):
+    """What the submitter asked for. Never changes after the push; a retry by hand copies it."""
+
+    description: str = ""
+    metadata: Raw = Raw(b"{}")
+    plugin: str | None = None
+    inputs: Raw | None = None
+    labels: dict[str, str] = {}
+    priority: Priority = Priority.NORMAL
+    assign_to: AgentId | None = None
+    needed_capabilities: tuple[str, ...] = ()
+    attempts_max: int = 3
+    timeout_ms: int | None = None
+    """Start-to-close; None means the policy's default."""
+    start_by_wall_ms: int | None = None
+    run_at_wall_ms: int | None = None
+    stream_id: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str = ""
+    """Digest of the request body: the same key with another one is refused."""
+    trace: str | None = None
+    submitted_by: str = ""
+    submitted_wall_ms: int = 0
+    retry_of: TaskId | None = None
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One task on the board or in the ledger."""
+
+    task_id: TaskId
+    spec: Spec
+    state: State = State.QUEUED
+    version: int = 0
+    """Raised by every saved change; the ledger compares it before it writes (compare-and-set)."""
+    created_wall_ms: int = 0
+    updated_wall_ms: int = 0
+
+    generation: Generation = Generation(0)
+    attempt: int = 0
+    strikes: int = 0
+    unaccepted: int = 0
+    """Generations in a row that nobody accepted."""
+    resends: int = 0
+    """How often this generation's assign was sent again (T12)."""
+    is_accepted: bool = False
+    """Whether this generation was ever accepted."""
+    holder: Holder | None = None
+    last_holder: Holder | None = None
+    timer: Timer | None = None
+    run_due_ms: int | None = None
+    """When this generation's run is over at the latest (start-to-close)."""
+    run_left_ms: int | None = None
+    """What was left of it when a person was asked or the holder was cut off: the clock of a run stops then."""
+    not_before_ms: int = 0
+    start_by_ms: int | None = None
+    recovering_from: State | None = None
+
+    question: Question | None = None
+    answers: tuple[Question, ...] = ()
+    done: tuple[StepKept, ...] = ()
+    cancel_reason: str | None = None
+    cancelled_by: str | None = None
+
+    result: Raw | None = None
+    error: str | None = None
+    ending: Ending | None = None
+    progress: float | None = None
+    message: str | None = None
+    usage: Usage | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def is_held(self) -> bool:
+        return self.state in HELD
+
+
+def check_task(task: Task) -> None:
+    """What only a bug of ours could break; asserted on every change, in production too (reliability §3.5)."""
+    assert (task.holder is not None) == task.is_held, f"{task.task_id}: {task.state} and holder {task.holder}"
+    assert not task.is_held or task.timer is not None, f"{task.task_id}: held without a timer"
+    assert not task.is_final or task.timer is None, f"{task.task_id}: final with a timer"
+    assert not task.is_final or task.ending is not None, f"{task.task_id}: final without an ending"
+    assert task.state is not State.QUEUED or task.timer is None, f"{task.task_id}: queued with a lease"
+    assert 0 <= task.attempt <= task.spec.attempts_max, f"{task.task_id}: attempt {task.attempt}"
+    assert task.attempt <= task.generation, f"{task.task_id}: more attempts than generations"
+    assert task.state is not State.CANCELLING or task.cancel_reason is not None

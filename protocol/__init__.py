@@ -1,0 +1,1 @@
+"""The wire between a hub and its agents: frames, codec, conversation. Pure; knows nobody but msgspec."""

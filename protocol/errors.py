@@ -1,0 +1,50 @@
+"""Whose fault a broken conversation is.
+
+    ProtocolError            never raised itself
+    ├── LocalProtocolError   our own program asked for something illegal: a bug of ours
+    └── RemoteProtocolError  the peer sent something illegal: answer it, perhaps close
+
+Owns the exceptions of this package; never decides what a shell does about them beyond naming the close code.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from protocol.close import CloseCode
+
+
+class ErrorCode(StrEnum):
+    """Every value that the `error` member of an `error` frame may have."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_IDENTIFIED = "not_identified"
+    INVALID_TOKEN = "invalid_token"
+    TOKEN_AGENT_MISMATCH = "token_agent_mismatch"
+    NAME_IN_USE = "name_in_use"
+    UNKNOWN_MESSAGE_TYPE = "unknown_message_type"
+    VALIDATION_FAILED = "validation_failed"
+    RATE_LIMITED = "rate_limited"
+    FRAME_TOO_BIG = "frame_too_big"
+    STALE_GENERATION = "stale_generation"
+    NOT_FOUND = "not_found"
+    NOT_HOLDER = "not_holder"
+    INVALID_STATE = "invalid_state"
+
+
+class ProtocolError(Exception):
+    """Something on the wire was not allowed. Raise one of the two kinds below."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We tried to say something that may not be said now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer said something that may not be said now, or that cannot be understood."""
+
+    def __init__(self, code: ErrorCode, detail: str, *, close: CloseCode | None = None) -> None:
+        super().__init__(f"{code.value}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.close = close

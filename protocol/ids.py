@@ -1,0 +1,29 @@
+"""The names of things on the wire. Owns what an id is and looks like; never makes one (that needs a die)."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+TaskId = NewType("TaskId", str)
+"""`task-` and 16 lowercase hex digits."""
+
+AgentId = NewType("AgentId", str)
+"""The name a person gave to an agent. It says who is meant, not which process answers."""
+
+InstanceId = NewType("InstanceId", str)
+"""One journal's life. A new journal is a new instance, whatever name it carries. A v1 client's instance is its token."""
+
+Generation = NewType("Generation", int)
+"""The fence of a task: raised by one at each assignment, never reused, never lowered."""
+
+Seq = NewType("Seq", int)
+"""The number of a fact, per instance, from 1, without gaps."""
+
+RequestId = NewType("RequestId", str)
+"""A question to a person: the task id and an ordinal."""
+
+MessageId = NewType("MessageId", str)
+"""16 lowercase hex digits."""
+
+TokenId = NewType("TokenId", str)
+"""The public half of a token: may be shown, logged and revoked by."""
