@@ -1,0 +1,1 @@
+"""The tests, one folder for each kind of truth that they establish."""
