@@ -50,11 +50,15 @@ CLOSE_RULES: dict[CloseCode, CloseRule] = {
     CloseCode.NORMAL: CloseRule("closed normally", Comeback.WITH_BACKOFF),
     CloseCode.GOING_AWAY: CloseRule("the peer is going away", Comeback.WITH_BACKOFF),
     CloseCode.PROTOCOL_ERROR: CloseRule("the peer broke the WebSocket protocol", Comeback.WITH_BACKOFF),
-    CloseCode.UNSUPPORTED_DATA: CloseRule("binary data without the MessagePack subprotocol", Comeback.WITH_BACKOFF),
+    CloseCode.UNSUPPORTED_DATA: CloseRule(
+        "binary or text data that the subprotocol does not carry", Comeback.WITH_BACKOFF
+    ),
     CloseCode.ABNORMAL: CloseRule("the connection was lost without a goodbye", Comeback.WITH_BACKOFF),
     CloseCode.INVALID_DATA: CloseRule("a text message was not UTF-8", Comeback.WITH_BACKOFF),
     CloseCode.POLICY_VIOLATION: CloseRule("a rule of the connection was broken", Comeback.WITH_BACKOFF),
-    CloseCode.MESSAGE_TOO_BIG: CloseRule("a message was too big: do not send it again", Comeback.WITH_BACKOFF),
+    CloseCode.MESSAGE_TOO_BIG: CloseRule(
+        "a message was too big: do not send it again", Comeback.WITH_BACKOFF
+    ),
     CloseCode.INTERNAL_ERROR: CloseRule("the peer failed", Comeback.WITH_BACKOFF),
     CloseCode.SERVICE_RESTART: CloseRule("the hub restarts", Comeback.WITH_BACKOFF),
     CloseCode.TRY_AGAIN_LATER: CloseRule("the hub is full: try again later", Comeback.WITH_BACKOFF),

@@ -2,7 +2,7 @@
 
     ProtocolError            never raised itself
     ├── LocalProtocolError   our own program asked for something illegal: a bug of ours
-    └── RemoteProtocolError  the peer sent something illegal: answer it, perhaps close
+    └── RemoteProtocolError  the peer sent something illegal that ends the connection: say why, then close
 
 Owns the exceptions of this package; never decides what a shell does about them beyond naming the close code.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from protocol.close import CloseCode
+from protocol.frames import FieldError
 
 
 class ErrorCode(StrEnum):
@@ -41,10 +42,20 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer said something that may not be said now, or that cannot be understood."""
+    """The peer said something after which this connection cannot go on."""
 
-    def __init__(self, code: ErrorCode, detail: str, *, close: CloseCode | None = None) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: str,
+        *,
+        close: CloseCode,
+        message_type: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+    ) -> None:
         super().__init__(f"{code.value}: {detail}")
         self.code = code
         self.detail = detail
         self.close = close
+        self.message_type = message_type
+        self.errors = errors

@@ -19,14 +19,50 @@ Word = Annotated[str, Meta(max_length=limits.NAME_LENGTH_MAX)]
 Text = Annotated[str, Meta(max_length=limits.TEXT_LENGTH_MAX)]
 Percent = Annotated[int, Meta(ge=0, le=100)] | Annotated[float, Meta(ge=0, le=100)]
 Words = Annotated[tuple[Word, ...], Meta(max_length=limits.CAPABILITIES_MAX)]
+Amount = Annotated[float, Meta(ge=0, le=limits.INTEGER_MAX)]
+"""A bound on both sides also refuses NaN and the infinities that MessagePack could carry."""
+
+AnyTaskId = Annotated[TaskId, Meta(min_length=1, max_length=limits.TASK_ID_LENGTH_MAX)]
+"""Ours have a pattern; v1 clients were recorded with others, so hearing asks for a length only."""
+
+AnyRequestId = Annotated[RequestId, Meta(min_length=1, max_length=limits.NAME_LENGTH_MAX)]
+AnyGeneration = Annotated[Generation, Meta(ge=0, le=limits.INTEGER_MAX)]
+AnySeq = Annotated[Seq, Meta(ge=1, le=limits.INTEGER_MAX)]
+AgentName = Annotated[
+    AgentId,
+    Meta(
+        min_length=1,
+        max_length=limits.AGENT_ID_LENGTH_MAX,
+        pattern=r"^(?!broadcast$)[^\x00-\x1f\x7f-\x9f]+$",
+        description="no control characters; `broadcast` is taken: it is the address of everybody",
+    ),
+]
+
+# Free-form members. The bound is kept by the codec, which finds it here.
+Json = Annotated[Raw, Meta(extra={"bytes_max": limits.RESULT_BYTES_MAX})]
+JsonObject = Annotated[
+    Raw, Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX}, extra_json_schema={"type": "object"})
+]
+AnyInputs = Annotated[Raw, Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX})]
+DoneJson = Annotated[Raw, Meta(extra={"bytes_max": limits.DONE_BYTES_MAX})]
+
+
+NULL: Final = Raw(b"null")
+EMPTY_OBJECT: Final = Raw(b"{}")
+"""Shared, so that the codec knows a default from something said."""
+
+
+def null() -> Raw:
+    return NULL
 
 
 def empty_object() -> Raw:
-    return Raw(b"{}")
+    return EMPTY_OBJECT
 
 
-def empty_list() -> Raw:
-    return Raw(b"[]")
+def no_tuple() -> tuple[()]:
+    """An empty list that is said all the same: `tuple` itself as a factory would be omitted."""
+    return ()
 
 
 class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -39,14 +75,16 @@ class Frame(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ty
 class Holding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One generation with a live run, or with a fact that has no receipt yet."""
 
-    task_id: TaskId
-    generation: Generation
-    state: Literal["accepted", "running", "asking", "result_pending"] = "running"
+    task_id: AnyTaskId
+    generation: AnyGeneration
+    state: Literal["accepted", "running", "asking", "result_pending"] = field(
+        default_factory=lambda: "running"
+    )
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    task_id: TaskId
-    generation: Generation
+    task_id: AnyTaskId
+    generation: AnyGeneration
 
 
 class AgentCard(Struct, frozen=True, kw_only=True):
@@ -56,7 +94,7 @@ class AgentCard(Struct, frozen=True, kw_only=True):
     name: str
     status: str
     capabilities: tuple[str, ...]
-    connected_at: int
+    connected_at: Count
 
 
 class FieldError(Struct, frozen=True, kw_only=True):
@@ -80,7 +118,7 @@ HeldList = Annotated[tuple[Held, ...], Meta(max_length=limits.HOLDING_MAX)]
 
 
 class Identify(Frame, frozen=True, kw_only=True, tag="identify"):
-    agent_id: Annotated[AgentId, Meta(min_length=1, max_length=limits.AGENT_ID_LENGTH_MAX)]
+    agent_id: AgentName
     token: Text | None = None
     name: Word | None = None
     status: Word = "connected"
@@ -88,17 +126,21 @@ class Identify(Frame, frozen=True, kw_only=True, tag="identify"):
     protocol_version: Count = 1
     client_type: Word | None = None
     # v2
-    instance_id: Annotated[InstanceId, Meta(min_length=1, max_length=limits.AGENT_ID_LENGTH_MAX)] | None = None
+    instance_id: Annotated[InstanceId, Meta(min_length=1, max_length=limits.AGENT_ID_LENGTH_MAX)] | None = (
+        None
+    )
     boot_id: Word | None = None
-    connection: Count = 0
-    seq_next: Annotated[Seq, Meta(ge=1, le=limits.INTEGER_MAX)] = Seq(1)
+    connection: Count = field(default_factory=int)
+    seq_next: AnySeq = field(default_factory=lambda: Seq(1))
     hub_epoch: Word | None = None
-    slots: Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)] = 1
-    labels: dict[Word, Word] = field(default_factory=dict)
+    slots: Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)] = field(default_factory=lambda: 1)
+    labels: Annotated[dict[Word, Word], Meta(max_length=limits.CAPABILITIES_MAX)] = field(
+        default_factory=dict
+    )
     plugins: Words = ()
     sdk: Word | None = None
     features: Words = ()
-    holding: Holdings = ()
+    holding: Holdings = field(default_factory=no_tuple)
 
 
 class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
@@ -114,8 +156,8 @@ class ListAgents(Frame, frozen=True, kw_only=True, tag="list_agents"):
 
 
 class Message(Frame, frozen=True, kw_only=True, tag="message"):
-    payload: Raw
-    to: AgentId | None = None
+    payload: JsonObject
+    to: Annotated[AgentId, Meta(max_length=limits.AGENT_ID_LENGTH_MAX)] | None = None
     message_type: Word = "chat"
     reply_to: Word | None = None
 
@@ -126,9 +168,9 @@ class Message(Frame, frozen=True, kw_only=True, tag="message"):
 class Fact(Frame, frozen=True, kw_only=True):
     """Something that is on the sidecar's disk before it is said, and on the hub's before it is acknowledged."""
 
-    task_id: TaskId
-    generation: Generation | None = None
-    seq: Annotated[Seq, Meta(ge=1, le=limits.INTEGER_MAX)] | None = None
+    task_id: AnyTaskId
+    generation: AnyGeneration | None = None
+    seq: AnySeq | None = None
 
 
 class TaskAccepted(Fact, frozen=True, kw_only=True, tag="task_accepted"):
@@ -140,7 +182,7 @@ class TaskRejected(Fact, frozen=True, kw_only=True, tag="task_rejected"):
 
 
 class TaskComplete(Fact, frozen=True, kw_only=True, tag="task_complete"):
-    result: Raw = field(default_factory=lambda: Raw(b"null"))
+    result: Json = field(default_factory=null)
     tokens_used: Count | None = None
 
 
@@ -160,55 +202,57 @@ class TaskDone(Fact, frozen=True, kw_only=True, tag="task_done"):
     """One step of a crew is finished and kept. No ending: the run goes on."""
 
     index: Count
-    output: Raw
+    output: Json
 
 
 class InputRequired(Fact, frozen=True, kw_only=True, tag="input_required"):
-    request_id: RequestId
+    request_id: AnyRequestId
     prompt: Text
-    schema: Raw | None = None
+    schema: JsonObject | None = None
 
 
 class InputAck(Fact, frozen=True, kw_only=True, tag="input_ack"):
-    request_id: RequestId
+    request_id: AnyRequestId
 
 
 # --- said to the hub: passing talk -----------------------------------------------------------------------------
 
 
 class TaskProgress(Frame, frozen=True, kw_only=True, tag="task_progress"):
-    task_id: TaskId
-    generation: Generation | None = None
+    task_id: AnyTaskId
+    generation: AnyGeneration | None = None
     progress: Percent | None = None
     message: Text | None = None
-    execution_event: Raw | None = None
+    execution_event: JsonObject | None = None
+    dropped: Count = 0
+    """Progress that was merged into this one or left out, since the last one that was said."""
 
 
 class TaskLog(Frame, frozen=True, kw_only=True, tag="task_log"):
-    task_id: TaskId
-    generation: Generation
-    n: Count = 0
+    task_id: AnyTaskId
+    generation: AnyGeneration
+    n: Count = field(default_factory=int)
     level: Word = field(default_factory=lambda: "info")
     kind: Word = field(default_factory=lambda: "output")
     text: Text = field(default_factory=str)
-    data: Raw | None = None
+    data: Json | None = None
 
 
 class TaskUsage(Frame, frozen=True, kw_only=True, tag="task_usage"):
     """Cumulative for the generation, so that a lost one costs nothing."""
 
-    task_id: TaskId
-    generation: Generation
+    task_id: AnyTaskId
+    generation: AnyGeneration
     tokens_in: Count = field(default_factory=int)
     tokens_out: Count = field(default_factory=int)
     model: Word | None = None
-    cost: float | None = None
+    cost: Amount | None = None
 
 
 class Heartbeat(Frame, frozen=True, kw_only=True, tag="heartbeat"):
     as_of_seq: Annotated[Seq, Meta(ge=0, le=limits.INTEGER_MAX)]
-    tasks: HeldList = field(default_factory=tuple)
-    load: float | None = None
+    tasks: HeldList = field(default_factory=no_tuple)
+    load: Amount | None = None
 
 
 class Draining(Frame, frozen=True, kw_only=True, tag="draining"):
@@ -219,29 +263,29 @@ class Draining(Frame, frozen=True, kw_only=True, tag="draining"):
 
 
 class TaskRecovering(Frame, frozen=True, kw_only=True, tag="task_recovering"):
-    task_id: TaskId
-    generation: Generation | None = None
+    task_id: AnyTaskId
+    generation: AnyGeneration | None = None
     last_status: Word | None = None
     description: Text | None = None
-    metadata: Raw | None = None
+    metadata: Json | None = None
 
 
 class StateReport(Frame, frozen=True, kw_only=True, tag="state_report"):
-    task_id: TaskId
-    generation: Generation | None = None
+    task_id: AnyTaskId
+    generation: AnyGeneration | None = None
     status: Word | None = None
 
 
 class WakeResult(Frame, frozen=True, kw_only=True, tag="wake_result"):
-    task_id: TaskId | None = None
+    task_id: AnyTaskId | None = None
     status: Word | None = None
     attempt: Count | None = None
 
 
 class ResourceReport(Frame, frozen=True, kw_only=True, tag="resource_report"):
-    """Shown on the feed as it came; its members are the client's affair."""
+    """What a machine says about itself."""
 
-    cpu_percent: float | None = None
+    cpu_percent: Amount | None = None
     ram_used_bytes: Count | None = None
     ram_total_bytes: Count | None = None
 
@@ -256,15 +300,15 @@ class AgentRestarting(Frame, frozen=True, kw_only=True, tag="agent_restarting"):
 class Identified(Frame, frozen=True, kw_only=True, tag="identified"):
     agent_id: AgentId
     # v2
-    protocol_version: int | None = None
+    protocol_version: Count | None = None
     features: tuple[str, ...] | None = None
     session_id: str | None = None
     hub_epoch: str | None = None
-    heartbeat_ms: int | None = None
-    lease_ms: int | None = None
-    accept_ms: int | None = None
-    frame_bytes_max: int | None = None
-    seq_received: Seq | None = None
+    heartbeat_ms: Count | None = None
+    lease_ms: Count | None = None
+    accept_ms: Count | None = None
+    frame_bytes_max: Count | None = None
+    seq_received: Annotated[Seq, Meta(ge=0, le=limits.INTEGER_MAX)] | None = None
     keep: tuple[Held, ...] | None = None
     drop: tuple[Held, ...] | None = None
     adopted: tuple[Held, ...] | None = None
@@ -272,15 +316,15 @@ class Identified(Frame, frozen=True, kw_only=True, tag="identified"):
 
 class ErrorFrame(Frame, frozen=True, kw_only=True, tag="error"):
     error: str
-    task_id: TaskId | None = None
+    task_id: AnyTaskId | None = None
     message_type: str | None = None
-    index: int | None = None
-    retry_after_ms: int | None = None
+    index: Count | None = None
+    retry_after_ms: Count | None = None
     errors: tuple[FieldError, ...] | None = None
 
 
 class Pong(Frame, frozen=True, kw_only=True, tag="pong"):
-    timestamp: int
+    timestamp: Count
 
 
 class StatusUpdated(Frame, frozen=True, kw_only=True, tag="status_updated"):
@@ -311,25 +355,25 @@ class MessageDelivered(Frame, frozen=True, kw_only=True, tag="message"):
     id: MessageId
     from_: str = field(name="from")
     message_type: str
-    payload: Raw
-    timestamp: int
+    payload: JsonObject
+    timestamp: Count
     reply_to: str | None = None
 
 
 class TaskAssign(Frame, frozen=True, kw_only=True, tag="task_assign"):
-    task_id: TaskId
-    generation: Generation | None = None
-    assigned_at: int | None = None
+    task_id: AnyTaskId
+    generation: AnyGeneration | None = None
+    assigned_at: Count | None = None
     description: str = field(default_factory=str)
-    metadata: Raw = field(default_factory=empty_object)
+    metadata: JsonObject = field(default_factory=empty_object)
     # v2
-    attempt: int | None = None
-    attempts_max: int | None = None
+    attempt: Count | None = None
+    attempts_max: Count | None = None
     plugin: str | None = None
-    inputs: Raw | None = None
-    deadline_ms: int | None = None
-    done: Raw | None = None
-    answers: Raw | None = None
+    inputs: AnyInputs | None = None
+    deadline_ms: Count | None = None
+    done: DoneJson | None = None
+    answers: Json | None = None
     trace: str | None = None
 
 
@@ -351,55 +395,57 @@ AckStatus = Literal[
 
 
 class TaskAck(Frame, frozen=True, kw_only=True, tag="task_ack"):
-    task_id: TaskId
+    """A receipt. `task_id` is empty where the fact was so bad that only its number could be read."""
+
+    task_id: Annotated[TaskId, Meta(max_length=limits.TASK_ID_LENGTH_MAX)]
     status: AckStatus
-    seq: Seq | None = None
-    generation: Generation | None = None
+    seq: AnySeq | None = None
+    generation: AnyGeneration | None = None
 
 
 class TaskContinue(Frame, frozen=True, kw_only=True, tag="task_continue"):
-    task_id: TaskId
-    generation: Generation
+    task_id: AnyTaskId
+    generation: AnyGeneration
 
 
 class TaskReassign(Frame, frozen=True, kw_only=True, tag="task_reassign"):
-    task_id: TaskId
+    task_id: AnyTaskId
 
 
 class TaskCancelled(Frame, frozen=True, kw_only=True, tag="task_cancelled"):
     """How a v1 client learns that it must forget a task."""
 
-    task_id: TaskId
-    timestamp: int
+    task_id: AnyTaskId
+    timestamp: Count
 
 
 class StateReportAck(Frame, frozen=True, kw_only=True, tag="state_report_ack"):
-    task_id: TaskId
+    task_id: AnyTaskId
     action: Literal["continue", "abort"]
 
 
 class TaskRevoke(Frame, frozen=True, kw_only=True, tag="task_revoke"):
-    task_id: TaskId
-    generation: Generation
+    task_id: AnyTaskId
+    generation: AnyGeneration
     reason: str
 
 
 class TaskCancel(Frame, frozen=True, kw_only=True, tag="task_cancel"):
-    task_id: TaskId
-    generation: Generation
+    task_id: AnyTaskId
+    generation: AnyGeneration
     reason: str
-    grace_ms: int = field(default_factory=lambda: limits.CANCEL_GRACE_MS)
+    grace_ms: Count = field(default_factory=lambda: limits.CANCEL_GRACE_MS)
 
 
 class TaskInput(Frame, frozen=True, kw_only=True, tag="task_input"):
-    task_id: TaskId
-    request_id: RequestId
-    value: Raw
+    task_id: AnyTaskId
+    request_id: AnyRequestId
+    value: Json
 
 
 class Goaway(Frame, frozen=True, kw_only=True, tag="goaway"):
     reason: str
-    retry_in_ms: int
+    retry_in_ms: Count
 
 
 # --- the unions ------------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NewType
+import re
+from typing import Final, NewType
 
 TaskId = NewType("TaskId", str)
 """`task-` and 16 lowercase hex digits."""
+
+TASK_ID_PATTERN: Final = re.compile(r"task-[0-9a-f]{16}")
+"""How ours look; a request id begins with one."""
 
 AgentId = NewType("AgentId", str)
 """The name a person gave to an agent. It says who is meant, not which process answers."""

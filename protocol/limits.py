@@ -44,9 +44,13 @@ JSON_DEPTH_MAX: Final = 64
 """Nesting of a free-form member; deeper JSON exhausts the stack of readers downstream."""
 
 JSON_MEMBERS_MAX: Final = 10_000
-"""Containers and members of a free-form member; a megabyte of `{}` would become 25 MB of objects."""
+"""Brackets opened plus commas of a free-form member, which no count of its values exceeds by more than one: a
+megabyte of `{}` would become 25 MB of objects."""
 
 AGENT_ID_LENGTH_MAX: Final = 128
+TASK_ID_LENGTH_MAX: Final = 128
+"""Ours are 21 characters; v1 clients were recorded with ids of their own making."""
+
 NAME_LENGTH_MAX: Final = 256
 """Names, statuses, reasons and kinds."""
 
