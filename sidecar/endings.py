@@ -1,0 +1,123 @@
+"""From the runner's words to the wire's: an assign becomes an order, an outcome the one fact that ends it.
+
+Owns the bounds of what a run may say as a fact. Pure; numbers nothing (`desk.py` does) and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from protocol import limits
+from protocol.frames import (
+    FactFrame,
+    InputRequired,
+    StopProof,
+    TaskAssign,
+    TaskComplete,
+    TaskDone,
+    TaskFailed,
+    TaskStopped,
+)
+from protocol.ids import Generation, TaskId
+from sidecar.hands import Run
+from sidecar.runners.contract import Asked, Failed, Finished, Order, Outcome, StepDone, Stopped
+from sidecar.wording import clean_json, clean_json_or_none, clean_text
+
+ERROR_LENGTH_MAX: Final = 8 * limits.KIB
+"""Characters of an error on the wire: the runner's own bound lies below, a stranger's may not."""
+
+
+def order_of(assign: TaskAssign, generation: Generation) -> Order:
+    """What a runner needs to know of an assign."""
+    return Order(
+        task_id=assign.task_id,
+        generation=generation,
+        attempt=assign.attempt or 1,
+        attempts_max=assign.attempts_max or 1,
+        description=assign.description,
+        metadata=bytes(assign.metadata),
+        plugin=assign.plugin,
+        inputs=None if assign.inputs is None else bytes(assign.inputs),
+        time_left_ms=assign.deadline_ms,
+        done=None if assign.done is None else bytes(assign.done),
+        answers=None if assign.answers is None else bytes(assign.answers),
+        trace=assign.trace,
+    )
+
+
+def ending_fact(run: Run, outcome: Outcome, result_bytes_max: int) -> FactFrame:
+    """Exactly one ending, whatever the run was told meanwhile: a result that was made is not thrown away."""
+    task_id, generation = run.task_id, run.generation
+    match outcome:
+        case Finished():
+            return _completed(run, outcome, result_bytes_max)
+        case Failed(cause="result_too_big"):
+            return _without_result(run, "result_too_big", outcome.error)
+        case Failed():
+            return TaskFailed(
+                task_id=task_id,
+                generation=generation,
+                error=clean_text(outcome.error, ERROR_LENGTH_MAX),
+                retryable=outcome.retryable,
+                retry_after_ms=outcome.retry_after_ms,
+            )
+        case Stopped() if run.stop_reason == "shutdown":
+            return TaskFailed(task_id=task_id, generation=generation, error="sidecar_shutdown")
+        case Stopped():
+            proof = outcome.proof
+            return TaskStopped(
+                task_id=task_id,
+                generation=generation,
+                how=outcome.how,
+                proof=StopProof(signals=proof.signals, reaped=proof.reaped, survivors=proof.survivors),
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _completed(run: Run, outcome: Finished, result_bytes_max: int) -> FactFrame:
+    if len(outcome.result) > result_bytes_max:
+        sentence = f"{len(outcome.result)} bytes, at most {result_bytes_max} are allowed"
+        return _without_result(run, "result_too_big", sentence)
+    result = clean_json(outcome.result, result_bytes_max)
+    if isinstance(result, str):
+        return _without_result(run, "result_not_acceptable", result)
+    return TaskComplete(
+        task_id=run.task_id, generation=run.generation, result=result, tokens_used=outcome.tokens_used
+    )
+
+
+def _without_result(run: Run, error: str, sentence: str) -> TaskFailed:
+    """The task fails alone, with a name; the socket and all other work never notice."""
+    return TaskFailed(
+        task_id=run.task_id,
+        generation=run.generation,
+        error=error,
+        reason=clean_text(sentence, ERROR_LENGTH_MAX),
+        retryable=False,
+    )
+
+
+def never_ran(task_id: TaskId, generation: Generation) -> TaskStopped:
+    """The ending of a generation that was withdrawn before anything of it was started."""
+    return TaskStopped(task_id=task_id, generation=generation, how="was_not_running")
+
+
+def asked_fact(run: Run, asked: Asked) -> InputRequired:
+    """A question to a person, within the bounds of the wire."""
+    return InputRequired(
+        task_id=run.task_id,
+        generation=run.generation,
+        request_id=asked.request_id,
+        prompt=clean_text(asked.prompt, limits.TEXT_LENGTH_MAX),
+        schema=clean_json_or_none(asked.schema, limits.METADATA_BYTES_MAX),
+    )
+
+
+def step_fact(run: Run, step: StepDone) -> TaskDone | None:
+    """A step to keep; None when it is no JSON, or when all kept steps would not fit into a later assign."""
+    output = clean_json_or_none(step.output, limits.RESULT_BYTES_MAX)
+    if output is None or run.steps_bytes + len(step.output) > limits.DONE_BYTES_MAX:
+        return None
+    run.steps_bytes += len(step.output)
+    return TaskDone(task_id=run.task_id, generation=run.generation, index=step.index, output=output)

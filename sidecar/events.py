@@ -1,0 +1,95 @@
+"""What can happen to a sidecar, in the past tense: everything the desk is ever told.
+
+Owns what link, runs, signals and disk turn into; never says what follows from it (`desk.py` does).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from protocol.frames import HubFrame
+from protocol.ids import Generation, TaskId
+from sidecar.runners.contract import Outcome, Report
+
+
+class Now(NamedTuple):
+    """Both clocks: `mono_ms` never jumps and ends with the process; `wall_ms` is what a journal may keep."""
+
+    mono_ms: int
+    wall_ms: int
+
+
+class Restarted(Struct, frozen=True):
+    """The first letter of a process: whatever the journal calls live died with the one before."""
+
+
+class LinkOpened(Struct, frozen=True):
+    """A dial has succeeded. `link_id` is its number under this boot, which `identify` calls `connection`."""
+
+    link_id: int
+
+
+class LinkLost(Struct, frozen=True):
+    """The socket is gone, for whatever reason; after this nothing more comes over it."""
+
+    link_id: int
+
+
+class HubSaid(Struct, frozen=True):
+    """One frame, heard over one link."""
+
+    link_id: int
+    frame: HubFrame
+
+
+class RunReported(Struct, frozen=True):
+    """A run said something on the way."""
+
+    task_id: TaskId
+    generation: Generation
+    report: Report
+
+
+class RunEnded(Struct, frozen=True):
+    """A run is over and nothing of it is left."""
+
+    task_id: TaskId
+    generation: Generation
+    outcome: Outcome
+
+
+class DrainRequested(Struct, frozen=True):
+    """Somebody wants the sidecar to finish what it has and leave."""
+
+
+class StopRequested(Struct, frozen=True):
+    """Somebody wants the sidecar to leave now, or the drain took too long: runs are stopped."""
+
+
+class StorageFilled(Struct, frozen=True):
+    """The journal found no room. What is decided waits for it; no new work is taken."""
+
+
+class StorageFreed(Struct, frozen=True):
+    """The journal has room again, and all that waited is on disk."""
+
+
+class TimePassed(Struct, frozen=True):
+    """`next_deadline()` has come."""
+
+
+DeskEvent: TypeAlias = (
+    Restarted
+    | LinkOpened
+    | LinkLost
+    | HubSaid
+    | RunReported
+    | RunEnded
+    | DrainRequested
+    | StopRequested
+    | StorageFilled
+    | StorageFreed
+    | TimePassed
+)

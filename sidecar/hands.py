@@ -1,0 +1,78 @@
+"""One task in the sidecar's hands: the run that is alive, and the newer one that waits until it is gone.
+
+Owns what the desk must know of a run and forgets when the process dies. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from protocol.frames import Holding
+from protocol.ids import Generation, RequestId, TaskId
+from sidecar.memory import Memory
+from sidecar.runners.contract import Order, StopReason
+
+
+class Run:
+    """One generation, from its acceptance to its end."""
+
+    __slots__ = (
+        "generation",
+        "is_started",
+        "order",
+        "questions",
+        "steps_bytes",
+        "stop_reason",
+        "task_id",
+    )
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.task_id: TaskId = order.task_id
+        self.generation: Generation = order.generation
+        self.is_started = False
+        self.stop_reason: StopReason | None = None
+        """Why it was told to stop; a cancel outranks the others, because somebody waits for its proof."""
+        self.questions: dict[RequestId, None] = {}
+        """Asked and not answered yet."""
+        self.steps_bytes = 0
+
+    @property
+    def state(self) -> Literal["accepted", "running", "asking"]:
+        """The word for `holding`."""
+        if self.questions:
+            return "asking"
+        return "running" if self.is_started else "accepted"
+
+
+class Hand:
+    """One seat. It is free when the last process of the task is gone."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self, running: Run) -> None:
+        self.running = running
+        self.waiting: Run | None = None
+
+    def runs(self) -> tuple[Run, ...]:
+        return (self.running,) if self.waiting is None else (self.running, self.waiting)
+
+
+def holding_of(hands: Iterable[Hand], memory: Memory) -> tuple[Holding, ...]:
+    """Every generation with a live run, or with a fact that has no receipt yet."""
+    listed = {
+        (run.task_id, run.generation): Holding(
+            task_id=run.task_id, generation=run.generation, state=run.state
+        )
+        for hand in hands
+        for run in hand.runs()
+    }
+    for fact in memory.facts.values():
+        task_id, generation = fact.frame.task_id, fact.frame.generation
+        assert generation is not None, "the desk fences every fact"
+        if (task_id, generation) not in listed:
+            listed[task_id, generation] = Holding(
+                task_id=task_id, generation=generation, state="result_pending"
+            )
+    return tuple(listed.values())
