@@ -19,9 +19,13 @@ from protocol.ids import AgentId, InstanceId, MessageId, Seq, TaskId
 
 
 class TaskSaved(Struct, frozen=True):
-    """The whole task as it is now. The ledger writes it if the row still has `version - 1` (0: no row yet)."""
+    """The whole task as it is now. The ledger writes it if the row still has `expected_version` (0: no row yet).
+
+    One turn may move a task more than once; the batch then has one of these, with the first one's expectation.
+    """
 
     task: Task
+    expected_version: int
 
 
 class EventLogged(Struct, frozen=True, kw_only=True):

@@ -87,11 +87,19 @@ class Timer(Struct, frozen=True):
     due_ms: int
 
 
+V1_INSTANCE_PREFIX: Final = "v1:"
+"""A v1 client has no journal: its instance is this and its token's id."""
+
+
 class Holder(Struct, frozen=True):
     """Who has a task in hand: the name, and the journal behind it."""
 
     agent_id: AgentId
     instance_id: InstanceId
+
+    @property
+    def is_v1(self) -> bool:
+        return self.instance_id.startswith(V1_INSTANCE_PREFIX)
 
 
 class Ending(Struct, frozen=True, kw_only=True):
@@ -179,8 +187,9 @@ class Task(Struct, frozen=True, kw_only=True):
     timer: Timer | None = None
     run_due_ms: int | None = None
     """When this generation's run is over at the latest (start-to-close)."""
+    """While a person is asked: when the wait for the answer is over."""
     run_left_ms: int | None = None
-    """What was left of it when a person was asked or the holder was cut off: the clock of a run stops then."""
+    """What was left of the run when a person was asked: the clock of a run stops then (T8)."""
     not_before_ms: int = 0
     start_by_ms: int | None = None
     recovering_from: State | None = None
@@ -197,6 +206,9 @@ class Task(Struct, frozen=True, kw_only=True):
     progress: float | None = None
     message: str | None = None
     usage: Usage | None = None
+    """Of this generation; cumulative."""
+    tokens_wasted: int = 0
+    """Of earlier generations, which came to nothing."""
 
     @property
     def is_final(self) -> bool:
