@@ -196,13 +196,13 @@ class Desk:
             # Room for the other members of the frame around a result.
             self._result_bytes_max = min(limits.RESULT_BYTES_MAX, identified.frame_bytes_max - 8 * limits.KIB)
         mark = identified.seq_received or Seq(0)
-        if mark >= memory.seq_next:
-            self._draft.remark(
-                "journal_is_behind", detail=f"the hub has {mark}, the journal ends at {memory.seq_next - 1}"
-            )
-            self._draft.record(Renumbered(Seq(mark + 1)))
-        elif memory.facts and memory.seq_oldest <= mark:
+        if memory.facts and memory.seq_oldest <= mark:
             self._draft.record(MarkHeard(mark))
+        if memory.seq_oldest != mark + 1:
+            # An old copy of this journal came back, or a hub lost history and did not say so: number anew after
+            # the mark, so that no fact is taken for one that the hub has.
+            self._draft.remark("renumbered", detail=f"from {memory.seq_oldest} to {mark + 1}")
+            self._draft.record(Renumbered(Seq(mark + 1)))
         for fact in memory.facts.values():
             self._draft.say(fact.frame)
         for held in identified.drop or ():
@@ -227,7 +227,8 @@ class Desk:
             return
         top = self._memory.tops.get(task_id)
         if top is not None and generation <= top.generation:
-            self._answer_again(task_id, generation)
+            # Every fact about it that has no receipt was said on this link already.
+            self._draft.remark("order_repeated", task_id, generation)
             return
         if len(self._memory.facts) >= UNRECEIPTED_MAX:
             self._draft.effect(HangUp(self._draft.link_id, "receipts are overdue"))
@@ -276,19 +277,6 @@ class Desk:
         if hand.waiting is not None:
             self._draft.note(never_ran(hand.waiting.task_id, hand.waiting.generation))
             hand.waiting = None
-
-    def _answer_again(self, task_id: TaskId, generation: Generation) -> None:
-        """Say once more what the journal has about this generation; the hub receipts a duplicate."""
-        again = [
-            fact.frame
-            for fact in self._memory.facts.values()
-            if fact.frame.task_id == task_id and fact.frame.generation == generation
-        ]
-        for frame in again:
-            self._draft.say(frame)
-        self._draft.remark(
-            "order_repeated", task_id, generation, f"answered with {len(again)} facts from the journal"
-        )
 
     def _withdraw(self, task_id: TaskId, generation: Generation, reason: StopReason, grace_ms: int) -> None:
         """Stop this generation and prove it. One that was never seen is remembered as over."""

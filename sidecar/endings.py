@@ -21,7 +21,7 @@ from protocol.frames import (
 from protocol.ids import Generation, TaskId
 from sidecar.hands import Run
 from sidecar.runners.contract import Asked, Failed, Finished, Order, Outcome, StepDone, Stopped
-from sidecar.wording import clean_json, clean_json_or_none, clean_text
+from sidecar.wording import clean_count, clean_json, clean_json_or_none, clean_text
 
 ERROR_LENGTH_MAX: Final = 8 * limits.KIB
 """Characters of an error on the wire: the runner's own bound lies below, a stranger's may not."""
@@ -59,7 +59,7 @@ def ending_fact(run: Run, outcome: Outcome, result_bytes_max: int) -> FactFrame:
                 generation=generation,
                 error=clean_text(outcome.error, ERROR_LENGTH_MAX),
                 retryable=outcome.retryable,
-                retry_after_ms=outcome.retry_after_ms,
+                retry_after_ms=clean_count(outcome.retry_after_ms),
             )
         case Stopped() if run.stop_reason == "shutdown":
             return TaskFailed(task_id=task_id, generation=generation, error="sidecar_shutdown")
@@ -83,7 +83,10 @@ def _completed(run: Run, outcome: Finished, result_bytes_max: int) -> FactFrame:
     if isinstance(result, str):
         return _without_result(run, "result_not_acceptable", result)
     return TaskComplete(
-        task_id=run.task_id, generation=run.generation, result=result, tokens_used=outcome.tokens_used
+        task_id=run.task_id,
+        generation=run.generation,
+        result=result,
+        tokens_used=clean_count(outcome.tokens_used),
     )
 
 
@@ -120,4 +123,9 @@ def step_fact(run: Run, step: StepDone) -> TaskDone | None:
     if output is None or run.steps_bytes + len(step.output) > limits.DONE_BYTES_MAX:
         return None
     run.steps_bytes += len(step.output)
-    return TaskDone(task_id=run.task_id, generation=run.generation, index=step.index, output=output)
+    return TaskDone(
+        task_id=run.task_id,
+        generation=run.generation,
+        index=max(0, min(step.index, limits.INTEGER_MAX)),
+        output=output,
+    )

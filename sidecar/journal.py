@@ -3,8 +3,8 @@
 Owns the format of the journal and what a damaged one means (`JournalBook`, over any `Disk`). A turn is one
 record: length, CRC-32, and a MessagePack body that also says how much of the file was durable before it. So a
 torn tail, which was never promised to anybody, is told from damage in what was; a damaged journal is set
-aside and a new instance begins, never a silent empty one. Never decides what is recorded (`desk.py` does), never
-touches a file (`journal_file.py` does).
+aside and a new instance begins, never a silent empty one. Never decides what is recorded (`desk.py` does) and
+never touches a file (`journal_file.py` does).
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _turn_at(data: bytes, offset: int) -> tuple[_Turn, int] | None:
 
 
 def _promised(data: bytes, offset: int) -> bool:
-    """Whether a later turn was written when `offset` and more was durable: then what stands here is damage."""
+    """Whether a later turn was written when more than `offset` was durable: then what stands here is damage."""
     for later in range(offset + 1, len(data) - _HEAD.size):
         length, _ = _HEAD.unpack_from(data, later)
         if length > len(data) - later:
@@ -192,7 +192,7 @@ def _replay(turn: _Turn, memory: Memory, instance_id: InstanceId | None) -> Inst
 
 
 class JournalBook:
-    """An open journal. `memory` is what it adds up to; the desk notes its records there and commits them here."""
+    """An open journal. `memory` is what it adds up to; the desk notes records there and commits them here."""
 
     def __init__(self, disk: Disk, instance_id: InstanceId, memory: Memory, size: int) -> None:
         self._disk = disk
@@ -218,8 +218,8 @@ class JournalBook:
                     disk.truncate(reading.whole_bytes)
                 return cls(disk, reading.instance_id, reading.memory, reading.whole_bytes), notices
             notices.append(
-                f"the journal is {reading.verdict.value}; it was set aside as {disk.set_aside()} and this is a new"
-                " instance: the hub gives the work of the old one to somebody else"
+                f"the journal is {reading.verdict.value}; it was set aside as {disk.set_aside()}, and this is a"
+                " new instance: the hub gives the work of the old one to somebody else"
             )
         book = cls(disk, new_instance_id(), Memory(), 0)
         book.compact()

@@ -14,7 +14,7 @@ from protocol import limits
 from protocol.frames import PassingFrame, TaskLog, TaskProgress, TaskUsage
 from protocol.ids import Generation, TaskId
 from sidecar.runners.contract import Logged, Progress, Used
-from sidecar.wording import clean_json_or_none, clean_text
+from sidecar.wording import clean_count, clean_json_or_none, clean_percent, clean_text
 
 PROGRESS_EVERY_MS: Final = 500
 """Progress and usage of one run: at most two a second each, because people read no faster."""
@@ -117,7 +117,7 @@ class Passing:
                 TaskProgress(
                     task_id=self._task_id,
                     generation=self._generation,
-                    progress=self._progress.progress,
+                    progress=clean_percent(self._progress.progress),
                     message=None if message is None else clean_text(message, TALK_LENGTH_MAX),
                     execution_event=clean_json_or_none(self._progress.execution_event, DATA_BYTES_MAX),
                     dropped=self._dropped,
@@ -130,10 +130,10 @@ class Passing:
                 TaskUsage(
                     task_id=self._task_id,
                     generation=self._generation,
-                    tokens_in=used.tokens_in,
-                    tokens_out=used.tokens_out,
-                    model=used.model,
-                    cost=used.cost,
+                    tokens_in=clean_count(used.tokens_in) or 0,
+                    tokens_out=clean_count(used.tokens_out) or 0,
+                    model=None if used.model is None else clean_text(used.model, limits.NAME_LENGTH_MAX),
+                    cost=None if used.cost is None or not 0 <= used.cost <= limits.INTEGER_MAX else used.cost,
                 )
             )
             self._usage = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
+from protocol.limits import INTEGER_MAX
 from protocol.rawjson import FLAW_SENTENCES, Flaw, judge
 
 
@@ -30,3 +31,15 @@ def clean_json_or_none(text: bytes | None, bytes_max: int) -> Raw | None:
         return None
     verdict = judge(text, bytes_max=bytes_max)
     return None if isinstance(verdict, Flaw) else verdict
+
+
+def clean_count(number: int | None) -> int | None:
+    """A whole number that every reader keeps exact."""
+    return None if number is None else max(0, min(number, INTEGER_MAX))
+
+
+def clean_percent(number: float | None) -> float | None:
+    """0 to 100; what is no number says nothing."""
+    if number is None or number != number:  # noqa: PLR0124  NaN is the only thing that differs from itself
+        return None
+    return max(0, min(number, 100))
