@@ -26,7 +26,8 @@ _MISSING: Final = re.compile(r"^Object missing required field `([^`]*)`")
 
 
 class BadFrame(Struct, frozen=True, kw_only=True):
-    """A member of a message that is no frame. With a `seq` it was meant as a fact: it is receipted `refused`."""
+    """A member of a message that is no frame. With a `seq` it was meant as a fact: it is receipted
+    `refused`."""
 
     index: int | None = None
     """Its place in an array of frames; None for a message that was not an array."""
@@ -62,7 +63,7 @@ def not_allowed(detail: str) -> BadFrame:
 
 
 def bad_member(
-    frame: Frame, shape: Shape, index: int | None, field: str, error: str, detail: str
+    frame: Frame, shape: Shape, error: str, detail: str, *, index: int | None, field: str = ""
 ) -> BadFrame:
     """A frame of the right types that breaks a bound which types cannot say."""
     return BadFrame(

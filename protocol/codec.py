@@ -1,8 +1,8 @@
 """Bytes ⇄ frames: the only place that names JSON and MessagePack.
 
-Owns the two wires, arrays of frames, and the way free-form members travel: as they are in JSON, as a *string of JSON
-text* in MessagePack. Whatever a peer sends becomes a frame or a `BadFrame`, member by member; only a message that is
-too big raises. Never knows who is speaking, or whether it may: `conversation.py` does.
+Owns the two wires, arrays of frames, and the way free-form members travel: as they are in JSON, as a *string
+of JSON text* in MessagePack. Whatever a peer sends becomes a frame or a `BadFrame`, member by member; only a
+message that is too big raises. Never knows who is speaking, or whether it may: `conversation.py` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from protocol.close import CloseCode
 from protocol.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from protocol.frames import EMPTY_OBJECT, NULL, Frame
 from protocol.limits import FRAME_BYTES_MAX, FRAMES_PER_MESSAGE_MAX, KIB
-from protocol.rawjson import Flaw
+from protocol.rawjson import FLAW_SENTENCES, Flaw
 from protocol.secondlook import SecondLook
 from protocol.shapes import Shape, shape_of
 
@@ -70,7 +70,7 @@ SUBPROTOCOLS: Final = tuple(wire.subprotocol for wire in Wire)
 """What a server offers to agree to."""
 
 
-# --- saying ----------------------------------------------------------------------------------------------------
+# --- saying ---
 
 
 def encode_frame(frame: Frame, wire: Wire) -> bytes:
@@ -136,7 +136,7 @@ class Announcement(Generic[F]):
         return self._encoded[wire]
 
 
-# --- hearing ---------------------------------------------------------------------------------------------------
+# --- hearing ---
 
 _SMALL_ARRAY_BYTES: Final = 64 * KIB
 _raw_or_unset = Raw | UnsetType
@@ -146,7 +146,8 @@ _Bounded: Final = msgspec.defstruct(
     array_like=True,
     forbid_unknown_fields=True,
 )
-"""An array of at most 256: stops at the 257th member, where a list would first build half a million of them."""
+"""An array of at most 256: stops at the 257th member, where a list would first build half a million of
+them."""
 
 
 class FrameDecoder(Generic[F]):
@@ -155,7 +156,7 @@ class FrameDecoder(Generic[F]):
     def __init__(self, kinds: Sequence[type[F]], wire: Wire) -> None:
         grammar = wire.value
         self.wire = wire
-        self._frame: Any = grammar.decoder(Union[tuple(kinds)])  # noqa: UP007 - a union of a computed tuple
+        self._frame: Any = grammar.decoder(Union[tuple(kinds)])  # noqa: UP007  a union of a computed tuple
         self._shapes: dict[type[Frame], Shape] = {kind: shape_of(kind) for kind in kinds}
         self._second_look: SecondLook[F] = SecondLook(kinds, grammar.decoder, grammar.encode, grammar.null)
         self._list: Any = grammar.decoder(list[Raw])
@@ -165,7 +166,8 @@ class FrameDecoder(Generic[F]):
     def decode(
         self, message: Message, *, arrays: bool, bytes_max: int = FRAME_BYTES_MAX
     ) -> list[F | BadFrame]:
-        """Everything one message says, in order. A message above `bytes_max` raises, before anything is decoded."""
+        """Everything one message says, in order. A message above `bytes_max` raises, before anything is
+        decoded."""
         try:
             data = self._checked_bytes(message, bytes_max)
         except UnicodeError:
@@ -229,7 +231,7 @@ class FrameDecoder(Generic[F]):
         shape = self._shapes[type(frame)]
         if len(data) > shape.bytes_max:
             detail = f"a {shape.name} may have {shape.bytes_max} bytes"
-            return bad_member(frame, shape, index, "", Flaw.TOO_BIG, detail)
+            return bad_member(frame, shape, Flaw.TOO_BIG, detail, index=index)
         if self.wire is Wire.MSGPACK:
             unpacked = self._unpacked(frame, shape, index)
             if isinstance(unpacked, BadFrame):
@@ -239,7 +241,7 @@ class FrameDecoder(Generic[F]):
         else:
             has_nul = rawjson.has_nul(data)
         if has_nul:
-            return bad_member(frame, shape, index, "", Flaw.NUL, rawjson.FLAW_SENTENCES[Flaw.NUL])
+            return bad_member(frame, shape, Flaw.NUL, FLAW_SENTENCES[Flaw.NUL], index=index)
         return self._judged(frame, shape, index)
 
     def _unpacked(self, frame: F, shape: Shape, index: int | None) -> F | BadFrame:
@@ -253,10 +255,12 @@ class FrameDecoder(Generic[F]):
                 text = self._text.decode(packed)
             except UNREADABLE:
                 detail = "a free-form member travels as a string of JSON text"
-                return bad_member(frame, shape, index, free.member, "wrong_type", detail)
+                return bad_member(frame, shape, "wrong_type", detail, index=index, field=free.member)
             judged = rawjson.judge(text if text is not None else b"null", bytes_max=free.bytes_max)
             if isinstance(judged, Flaw):
-                return bad_member(frame, shape, index, free.member, judged, rawjson.FLAW_SENTENCES[judged])
+                return bad_member(
+                    frame, shape, judged, FLAW_SENTENCES[judged], index=index, field=free.member
+                )
             texts[free.attribute] = judged
         return msgspec.structs.replace(frame, **texts) if texts else frame
 
@@ -268,7 +272,9 @@ class FrameDecoder(Generic[F]):
             text = bytes(raw)
             flaw = Flaw.TOO_BIG if len(text) > free.bytes_max else rawjson.crowding_in(text)
             if flaw is not None:
-                return bad_member(frame, shape, index, free.member, flaw, rawjson.FLAW_SENTENCES[flaw])
+                return bad_member(frame, shape, flaw, FLAW_SENTENCES[flaw], index=index, field=free.member)
             if free.is_object and not text.startswith(b"{"):
-                return bad_member(frame, shape, index, free.member, "wrong_type", "Expected `object`")
+                return bad_member(
+                    frame, shape, "wrong_type", "Expected `object`", index=index, field=free.member
+                )
         return frame

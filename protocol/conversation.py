@@ -1,14 +1,10 @@
-"""One connection between a hub and an agent, without any I/O.
+"""One connection between a hub and an agent, without any I/O: who may say what, when.
 
-Owns the order of things: identify first and alone, `identified` next, facts in sequence, and which frames a peer of
-this role and version may say or be told. A shell does three things with it, in this order:
-
-- give every message that arrives to `receive`, and act on what it returns; answer each `BadFrame` (hub only) with
-  `reply_to_bad`; on `RemoteProtocolError` say `reply_to_end(error)` (hub only), then close with `error.close`;
-- ask `say` for the messages that carry frames, and send them all, in order;
-- forget it when the socket is gone: a new connection is a new conversation.
-
-A `LocalProtocolError` is a bug of ours and changes nothing. Never decides about tasks, tokens or names.
+Owns the order of things: identify first and alone, then `identified`, facts in sequence, and which frames a
+peer of this role and version may say or be told. A shell gives every message to `receive`, answers each
+`BadFrame` with `reply_to_bad`, and sends all that `say` returns, in order. On RemoteProtocolError the hub
+says `reply_to_end(error)` and either end closes with `error.close`; a LocalProtocolError is a bug of ours and
+has changed nothing. A new socket is a new conversation. Never decides about tasks, tokens or names.
 """
 
 from __future__ import annotations
@@ -93,7 +89,8 @@ class Conversation(Generic[Heard, Said]):
 
     @property
     def seq(self) -> Seq:
-        """The number of the last fact of this connection: the hub's mark at first, then the last heard or said."""
+        """The number of the last fact of this connection: the hub's mark at first, then the last heard or
+        said."""
         return self._seq
 
     def receive(self, message: Message) -> list[Heard | BadFrame]:
@@ -101,13 +98,7 @@ class Conversation(Generic[Heard, Said]):
         if self.phase is Phase.OVER:
             return []
         try:
-            if isinstance(message, str) is not self.wire.text:
-                kind = "text" if isinstance(message, str) else "binary"
-                raise RemoteProtocolError(
-                    ErrorCode.VALIDATION_FAILED,
-                    f"a {kind} message on a connection that carries none",
-                    close=CloseCode.UNSUPPORTED_DATA,
-                )
+            self._check_kind(message)
             return self._receive(message)
         except RemoteProtocolError:
             self.phase = Phase.OVER
@@ -124,6 +115,15 @@ class Conversation(Generic[Heard, Said]):
             self.phase, self.version, self._seq = before
             raise
 
+    def _check_kind(self, message: Message) -> None:
+        if isinstance(message, str) is not self.wire.text:
+            kind = "text" if isinstance(message, str) else "binary"
+            raise RemoteProtocolError(
+                ErrorCode.VALIDATION_FAILED,
+                f"a {kind} message on a connection that carries none",
+                close=CloseCode.UNSUPPORTED_DATA,
+            )
+
     def _said(self, thing: Said | Announcement[Said]) -> bytes:
         frame = thing.frame if isinstance(thing, Announcement) else thing
         shown = self._permitted(frame)
@@ -135,7 +135,8 @@ class Conversation(Generic[Heard, Said]):
         raise NotImplementedError
 
     def _permitted(self, frame: Said) -> Said:
-        """The frame as this peer may see it, after noting what saying it changes. Raises LocalProtocolError."""
+        """The frame as this peer may see it, after noting what saying it changes. Raises
+        LocalProtocolError."""
         raise NotImplementedError
 
     def _refuse_to_say(self, frame: Frame, why: str) -> LocalProtocolError:
@@ -145,8 +146,8 @@ class Conversation(Generic[Heard, Said]):
 class HubConversation(Conversation[AgentFrame, HubFrame]):
     """The hub's end.
 
-    `is_trusted` says that the upgrade carried a valid bearer token: then the first frame may be as big as a fleet's
-    holdings; a stranger's may not. `peer` is the identify that was heard.
+    `is_trusted` says that the upgrade carried a valid bearer token: then the first frame may be as big as a
+    fleet's holdings; a stranger's may not. `peer` is the identify that was heard.
     """
 
     _heard_kinds = AGENT_FRAMES
@@ -216,7 +217,8 @@ class HubConversation(Conversation[AgentFrame, HubFrame]):
         return item
 
     def _count(self, seq: Seq) -> None:
-        """Facts come in sequence after the mark; a repeat is passed on, because its receipt may have been lost."""
+        """Facts come in sequence after the mark; a repeat is passed on, because its receipt may have been
+        lost."""
         if self.phase is not Phase.OPEN:
             raise _ending(ErrorCode.INVALID_STATE, "a fact before `identified`")
         if seq > self._seq + 1:
@@ -252,7 +254,8 @@ class HubConversation(Conversation[AgentFrame, HubFrame]):
 
 
 class AgentConversation(Conversation[HubFrame, AgentFrame]):
-    """The agent's end. The version is that of the identify it says; `hub` is the `identified` that was heard."""
+    """The agent's end. The version is that of the identify it says; `hub` is the `identified` that was
+    heard."""
 
     _heard_kinds = HUB_FRAMES
 

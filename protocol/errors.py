@@ -20,8 +20,8 @@ class ErrorCode(StrEnum):
 
     INVALID_JSON = "invalid_json"
     NOT_IDENTIFIED = "not_identified"
-    INVALID_TOKEN = "invalid_token"
-    TOKEN_AGENT_MISMATCH = "token_agent_mismatch"
+    INVALID_TOKEN = "invalid_token"  # noqa: S105  the name of an error, not a secret
+    TOKEN_AGENT_MISMATCH = "token_agent_mismatch"  # noqa: S105  the name of an error, not a secret
     NAME_IN_USE = "name_in_use"
     UNKNOWN_MESSAGE_TYPE = "unknown_message_type"
     VALIDATION_FAILED = "validation_failed"

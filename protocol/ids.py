@@ -15,7 +15,8 @@ AgentId = NewType("AgentId", str)
 """The name a person gave to an agent. It says who is meant, not which process answers."""
 
 InstanceId = NewType("InstanceId", str)
-"""One journal's life. A new journal is a new instance, whatever name it carries. A v1 client's instance is its token."""
+"""One journal's life. A new journal is a new instance, whatever name it carries. A v1 client's instance is
+its token."""
 
 Generation = NewType("Generation", int)
 """The fence of a task: raised by one at each assignment, never reused, never lowered."""

@@ -11,7 +11,8 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 FRAME_BYTES_MAX: Final = 1 * MIB
-"""One message, checked before decoding: 1 MiB holds an array of facts and the biggest result with room to spare."""
+"""One message, checked before decoding: 1 MiB holds an array of facts and the biggest result with room to
+spare."""
 
 WEBSOCKET_BYTES_MAX: Final = FRAME_BYTES_MAX + 64 * KIB
 """The library's own limit lies above ours, so that ours is met first and answers with a name."""
@@ -23,13 +24,15 @@ IDENTIFY_TRUSTED_BYTES_MAX: Final = 256 * KIB
 """The first frame after a valid bearer header: `holding` and `plugins` need room."""
 
 RESULT_BYTES_MAX: Final = 256 * KIB
-"""A bigger result fails its task at the sidecar (`result_too_big`), before it could close a socket for ever."""
+"""A bigger result fails its task at the sidecar (`result_too_big`), before it could close a socket for
+ever."""
 
 PROGRESS_BYTES_MAX: Final = 64 * KIB
 """Progress, log and usage frames are small talk; a bigger one is refused."""
 
 DONE_BYTES_MAX: Final = 768 * KIB
-"""All kept steps of one crew together, as `task_assign.done` hands them over; leaves room below FRAME_BYTES_MAX."""
+"""All kept steps of one crew together, as `task_assign.done` hands them over; leaves room below
+FRAME_BYTES_MAX."""
 
 DESCRIPTION_BYTES_MAX: Final = 64 * KIB
 """A task's description. Bigger input belongs into `inputs` or a file."""
@@ -74,7 +77,8 @@ V1_SILENCE_MS: Final = 75_000
 """A v1 client pings every 30 s: two lost pings and a half."""
 
 GRACE_MS: Final = 120_000
-"""How long a holder may be out of reach before its work is given to somebody else: laptops sleep, hubs restart."""
+"""How long a holder may be out of reach before its work is given to somebody else: laptops sleep, hubs
+restart."""
 
 CANCEL_GRACE_MS: Final = 10_000
 """Between TERM and KILL of a cancelled run."""

@@ -1,8 +1,8 @@
 """Judging JSON text that is never built into objects.
 
-Owns what makes free-form JSON unacceptable: size, depth, number of members, U+0000 (also as an escape) and bytes
-that are not UTF-8. Looks for a reason to worry by searching bytes first and scans only when it has found one.
-Never decodes a value: a megabyte of empty objects would become 25 MB of Python.
+Owns what makes free-form JSON unacceptable: size, depth, number of members, U+0000 (also as an escape) and
+bytes that are not UTF-8. Looks for a reason to worry by searching bytes first and scans only when it has
+found one. Never decodes a value: a megabyte of empty objects would become 25 MB of Python.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def has_nul(text: bytes) -> bool:
 
 
 def flaw_in(text: bytes, *, bytes_max: int) -> Flaw | None:
-    """The first flaw of JSON text whose grammar a decoder has already walked over and whose UTF-8 is known good."""
+    """The first flaw of JSON text whose grammar a decoder has already walked over and whose UTF-8 is known
+    good."""
     if len(text) > bytes_max:
         return Flaw.TOO_BIG
     if has_nul(text):
@@ -93,8 +94,8 @@ def _depth(bare: bytes) -> int:
 def judge(text: str | bytes, *, bytes_max: int) -> msgspec.Raw | Flaw:
     """Free-form JSON text from anywhere: the text without its surrounding blanks, or its flaw.
 
-    Size is looked at first, so that nothing else is spent on a text that is too big. A name or value with half of
-    a surrogate pair, NaN and Infinity are MALFORMED: JSON has no such thing.
+    Size is looked at first, so that nothing else is spent on a text that is too big. A name or value with
+    half of a surrogate pair, NaN and Infinity are MALFORMED: JSON has no such thing.
     """
     if len(text) > bytes_max:
         return Flaw.TOO_BIG

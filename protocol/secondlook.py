@@ -1,8 +1,8 @@
 """A second, slower look at a frame that the decoder refused.
 
-Owns the forgiveness of the wire (null is absent, v1 reports are never an error, a request id names its task) and the
-finding of what is wrong: type, task, number and field. Decodes only known members, and those raw, so that a hostile
-frame costs no more than its bytes. Never sees a frame that is all right.
+Owns the forgiveness of the wire (null is absent, v1 reports are never an error, a request id names its task)
+and the finding of what is wrong: type, task, number and field. Decodes only known members, and those raw, so
+that a hostile frame costs no more than its bytes. Never sees a frame that is all right.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from protocol.badframe import UNREADABLE, BadFrame, field_error, speakable, unreadable
 from protocol.errors import ErrorCode
-from protocol.frames import AnyGeneration, AnySeq, AnyTaskId, FieldError, Frame
+from protocol.frames import FieldError, Frame
 from protocol.ids import TASK_ID_PATTERN
+from protocol.members import AnyGeneration, AnySeq, AnyTaskId
 from protocol.rawjson import FLAW_SENTENCES, Flaw
 from protocol.shapes import Shape, shape_of
 
@@ -115,7 +116,8 @@ class SecondLook(Generic[F]):
     def _bad(
         self, head: Head, index: int | None, code: ErrorCode, name: str | None, wrong: FieldError
     ) -> BadFrame:
-        """A number makes it a fact, unless it is known to be something else: a newer peer may have newer facts."""
+        """A number makes it a fact, unless it is known to be something else: a newer peer may have newer
+        facts."""
         is_fact = name is None or name in self._facts or name not in self._shapes
         return BadFrame(
             index=index,

@@ -1,7 +1,7 @@
 """What the codec must know about each frame beyond its type, derived once from the type hints.
 
-Owns the table `shape_of`: which members are free-form, which of them must be objects and how big they may be, and a
-loose twin of the frame in which every member is raw. Never decodes anything.
+Owns the table `shape_of`: which members are free-form, which of them must be objects and how big they may be,
+and a loose twin of the frame in which every member is raw. Never decodes anything.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Shape(NamedTuple):
 
 _SMALL_TALK: Final[tuple[type[Frame], ...]] = (TaskProgress, TaskLog, TaskUsage)
 _LENIENT: Final[tuple[type[Frame], ...]] = (WakeResult, StateReport, ResourceReport, AgentRestarting)
-"""Said by v1 clients in whatever form and never an error: an optional member of another type counts as absent."""
+"""Said by v1 clients in whatever form and never an error: an optional member of another type counts as
+absent."""
 
 _NAMED_BY_REQUEST: Final[tuple[type[Frame], ...]] = (InputAck, TaskInput)
 """A stranger may leave `task_id` out of these: `request_id` begins with it."""
@@ -96,7 +97,8 @@ def _raw_meta(hint: Any) -> Meta | None:
 
 
 def _loose_twin(kind: type[Frame], members: list[str]) -> type[Struct]:
-    """The same members, all raw and optional: for finding out what is wrong without building what is too much."""
+    """The same members, all raw and optional: for finding out what is wrong without building what is too
+    much."""
     columns = [
         (f"m{index}", Raw | UnsetType, msgspec.field(default=UNSET, name=member))
         for index, member in enumerate(("type", *members))

@@ -1,7 +1,7 @@
 """Who knows which frames: the two generations of client that share one endpoint.
 
-Owns the tables of v1 frames and of the members that v2 added to them. Never translates a v2 frame into a v1 one: the
-hub decides what an old client is told instead.
+Owns the tables of v1 frames and of the members that v2 added to them. Never translates a v2 frame into a v1
+one: the hub decides what an old client is told instead.
 """
 
 from __future__ import annotations
