@@ -196,11 +196,11 @@ class Desk:
             # Room for the other members of the frame around a result.
             self._result_bytes_max = min(limits.RESULT_BYTES_MAX, identified.frame_bytes_max - 8 * limits.KIB)
         mark = identified.seq_received or Seq(0)
-        if memory.facts and memory.seq_oldest <= mark:
+        if memory.seq_oldest <= mark < memory.seq_next:
             self._draft.record(MarkHeard(mark))
         if memory.seq_oldest != mark + 1:
-            # An old copy of this journal came back, or a hub lost history and did not say so: number anew after
-            # the mark, so that no fact is taken for one that the hub has.
+            # An old copy of this journal came back, or a hub lost history and did not say so: number anew,
+            # so that no fact is taken for one that the hub has.
             self._draft.remark("renumbered", detail=f"from {memory.seq_oldest} to {mark + 1}")
             self._draft.record(Renumbered(Seq(mark + 1)))
         for fact in memory.facts.values():

@@ -21,7 +21,7 @@ from protocol.frames import (
 from protocol.ids import Generation, TaskId
 from sidecar.hands import Run
 from sidecar.runners.contract import Asked, Failed, Finished, Order, Outcome, StepDone, Stopped
-from sidecar.wording import clean_count, clean_json, clean_json_or_none, clean_text
+from sidecar.wording import clean_count, clean_json, clean_json_or_none, clean_object_or_none, clean_text
 
 ERROR_LENGTH_MAX: Final = 8 * limits.KIB
 """Characters of an error on the wire: the runner's own bound lies below, a stranger's may not."""
@@ -113,7 +113,7 @@ def asked_fact(run: Run, asked: Asked) -> InputRequired:
         generation=run.generation,
         request_id=asked.request_id,
         prompt=clean_text(asked.prompt, limits.TEXT_LENGTH_MAX),
-        schema=clean_json_or_none(asked.schema, limits.METADATA_BYTES_MAX),
+        schema=clean_object_or_none(asked.schema, limits.METADATA_BYTES_MAX),
     )
 
 

@@ -166,7 +166,7 @@ def _turn_at(data: bytes, offset: int) -> tuple[_Turn, int] | None:
 
 
 def _promised(data: bytes, offset: int) -> bool:
-    """Whether a later turn was written when more than `offset` was durable: then what stands here is damage."""
+    """Whether a later turn was written when more than `offset` was durable: then this is damage."""
     for later in range(offset + 1, len(data) - _HEAD.size):
         length, _ = _HEAD.unpack_from(data, later)
         if length > len(data) - later:
@@ -218,7 +218,7 @@ class JournalBook:
                     disk.truncate(reading.whole_bytes)
                 return cls(disk, reading.instance_id, reading.memory, reading.whole_bytes), notices
             notices.append(
-                f"the journal is {reading.verdict.value}; it was set aside as {disk.set_aside()}, and this is a"
+                f"the journal is {reading.verdict.value}; it was set aside as {disk.set_aside()}; this is a"
                 " new instance: the hub gives the work of the old one to somebody else"
             )
         book = cls(disk, new_instance_id(), Memory(), 0)

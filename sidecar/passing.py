@@ -14,7 +14,7 @@ from protocol import limits
 from protocol.frames import PassingFrame, TaskLog, TaskProgress, TaskUsage
 from protocol.ids import Generation, TaskId
 from sidecar.runners.contract import Logged, Progress, Used
-from sidecar.wording import clean_count, clean_json_or_none, clean_percent, clean_text
+from sidecar.wording import clean_count, clean_json_or_none, clean_object_or_none, clean_percent, clean_text
 
 PROGRESS_EVERY_MS: Final = 500
 """Progress and usage of one run: at most two a second each, because people read no faster."""
@@ -119,7 +119,7 @@ class Passing:
                     generation=self._generation,
                     progress=clean_percent(self._progress.progress),
                     message=None if message is None else clean_text(message, TALK_LENGTH_MAX),
-                    execution_event=clean_json_or_none(self._progress.execution_event, DATA_BYTES_MAX),
+                    execution_event=clean_object_or_none(self._progress.execution_event, DATA_BYTES_MAX),
                     dropped=self._dropped,
                 )
             )

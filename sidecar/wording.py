@@ -33,6 +33,12 @@ def clean_json_or_none(text: bytes | None, bytes_max: int) -> Raw | None:
     return None if isinstance(verdict, Flaw) else verdict
 
 
+def clean_object_or_none(text: bytes | None, bytes_max: int) -> Raw | None:
+    """As above, for members that must be an object."""
+    raw = clean_json_or_none(text, bytes_max)
+    return raw if raw is not None and bytes(raw).startswith(b"{") else None
+
+
 def clean_count(number: int | None) -> int | None:
     """A whole number that every reader keeps exact."""
     return None if number is None else max(0, min(number, INTEGER_MAX))
