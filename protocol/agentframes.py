@@ -25,6 +25,8 @@ from protocol.members import (
     Holdings,
     Json,
     JsonObject,
+    OptionalJson,
+    OptionalObject,
     Percent,
     StopProof,
     Text,
@@ -129,7 +131,7 @@ class TaskDone(Fact, frozen=True, kw_only=True, tag="task_done"):
 class InputRequired(Fact, frozen=True, kw_only=True, tag="input_required"):
     request_id: AnyRequestId
     prompt: Text
-    schema: JsonObject | None = None
+    schema: OptionalObject = None
 
 
 class InputAck(Fact, frozen=True, kw_only=True, tag="input_ack"):
@@ -144,7 +146,7 @@ class TaskProgress(Frame, frozen=True, kw_only=True, tag="task_progress"):
     generation: AnyGeneration | None = None
     progress: Percent | None = None
     message: Text | None = None
-    execution_event: JsonObject | None = None
+    execution_event: OptionalObject = None
     dropped: Count = 0
     """Progress that was merged into this one or left out, since the last one that was said."""
 
@@ -156,7 +158,7 @@ class TaskLog(Frame, frozen=True, kw_only=True, tag="task_log"):
     level: Word = field(default_factory=lambda: "info")
     kind: Word = field(default_factory=lambda: "output")
     text: Text = field(default_factory=str)
-    data: Json | None = None
+    data: OptionalJson = None
 
 
 class TaskUsage(Frame, frozen=True, kw_only=True, tag="task_usage"):
@@ -188,7 +190,7 @@ class TaskRecovering(Frame, frozen=True, kw_only=True, tag="task_recovering"):
     generation: AnyGeneration | None = None
     last_status: Word | None = None
     description: Text | None = None
-    metadata: Json | None = None
+    metadata: OptionalObject = None
 
 
 class StateReport(Frame, frozen=True, kw_only=True, tag="state_report"):

@@ -265,11 +265,15 @@ class FrameDecoder(Generic[F]):
         return msgspec.structs.replace(frame, **texts) if texts else frame
 
     def _judged(self, frame: F, shape: Shape, index: int | None) -> F | BadFrame:
+        nulls: dict[str, None] = {}
         for free in shape.free_form:
             raw = getattr(frame, free.attribute)
             if raw is None:
                 continue
             text = bytes(raw)
+            if free.is_optional and text == b"null":
+                nulls[free.attribute] = None
+                continue
             flaw = Flaw.TOO_BIG if len(text) > free.bytes_max else rawjson.crowding_in(text)
             if flaw is not None:
                 return bad_member(frame, shape, flaw, FLAW_SENTENCES[flaw], index=index, field=free.member)
@@ -277,4 +281,4 @@ class FrameDecoder(Generic[F]):
                 return bad_member(
                     frame, shape, "wrong_type", "Expected `object`", index=index, field=free.member
                 )
-        return frame
+        return msgspec.structs.replace(frame, **nulls) if nulls else frame

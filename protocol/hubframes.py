@@ -14,17 +14,18 @@ from protocol.ids import AgentId, MessageId, Seq, TaskId
 from protocol.members import (
     AgentCard,
     AnyGeneration,
-    AnyInputs,
     AnyRequestId,
     AnySeq,
     AnyTaskId,
     Count,
-    DoneJson,
     FieldError,
     Frame,
     Held,
     Json,
     JsonObject,
+    OptionalDone,
+    OptionalInputs,
+    OptionalJson,
     empty_object,
 )
 
@@ -104,10 +105,10 @@ class TaskAssign(Frame, frozen=True, kw_only=True, tag="task_assign"):
     attempt: Count | None = None
     attempts_max: Count | None = None
     plugin: str | None = None
-    inputs: AnyInputs | None = None
+    inputs: OptionalInputs = None
     deadline_ms: Count | None = None
-    done: DoneJson | None = None
-    answers: Json | None = None
+    done: OptionalDone = None
+    answers: OptionalJson = None
     trace: str | None = None
 
 

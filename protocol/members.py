@@ -6,7 +6,7 @@ the wire, never built into objects; its bound is in its type, where the codec fi
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct, field
 
@@ -38,12 +38,26 @@ AgentName = Annotated[
 ]
 
 # Free-form members. The bound is kept by the codec, which finds it here.
-Json = Annotated[Raw, Meta(extra={"bytes_max": limits.RESULT_BYTES_MAX})]
-JsonObject = Annotated[
-    Raw, Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX}, extra_json_schema={"type": "object"})
-]
-AnyInputs = Annotated[Raw, Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX})]
-DoneJson = Annotated[Raw, Meta(extra={"bytes_max": limits.DONE_BYTES_MAX})]
+_RESULT = Meta(extra={"bytes_max": limits.RESULT_BYTES_MAX})
+_DONE = Meta(extra={"bytes_max": limits.DONE_BYTES_MAX})
+_INPUTS = Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX})
+_OBJECT = Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX}, extra_json_schema={"type": "object"})
+
+Json = Annotated[Raw, _RESULT]
+JsonObject = Annotated[Raw, _OBJECT]
+
+# msgspec (seen with 0.22) takes `Raw | None` for null and nothing else. So an optional member is `Raw` to it,
+# with a default that it does not check, and the codec turns the JSON null that may come into None.
+if TYPE_CHECKING:
+    OptionalJson = Raw | None
+    OptionalObject = Raw | None
+    OptionalInputs = Raw | None
+    OptionalDone = Raw | None
+else:
+    OptionalJson = Annotated[Raw, _RESULT]
+    OptionalObject = Annotated[Raw, _OBJECT]
+    OptionalInputs = Annotated[Raw, _INPUTS]
+    OptionalDone = Annotated[Raw, _DONE]
 
 
 NULL: Final = Raw(b"null")

@@ -6,9 +6,8 @@ and a loose twin of the frame in which every member is raw. Never decodes anythi
 
 from __future__ import annotations
 
-import types
 from functools import cache
-from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -35,6 +34,8 @@ class FreeForm(NamedTuple):
     attribute: str
     member: str
     is_required: bool
+    is_optional: bool
+    """None where nothing, or null, was said."""
     is_object: bool
     bytes_max: int
 
@@ -71,7 +72,10 @@ def shape_of(kind: type[Frame]) -> Shape:
         if meta is not None:
             is_object = (meta.extra_json_schema or {}).get("type") == "object"
             bytes_max = (meta.extra or {})["bytes_max"]
-            free_form.append(FreeForm(field.name, field.encode_name, field.required, is_object, bytes_max))
+            is_optional = field.default is None
+            free_form.append(
+                FreeForm(field.name, field.encode_name, field.required, is_optional, is_object, bytes_max)
+            )
     return Shape(
         name=frame_type(kind),
         free_form=tuple(free_form),
@@ -86,14 +90,12 @@ def shape_of(kind: type[Frame]) -> Shape:
 
 def _raw_meta(hint: Any) -> Meta | None:
     """The bounds of a free-form member; None for any other. A `Raw` without bounds is a mistake of ours."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return next((meta for part in get_args(hint) if (meta := _raw_meta(part)) is not None), None)
-    if get_origin(hint) is Annotated and get_args(hint)[0] is Raw:
-        meta = get_args(hint)[1]
-        assert isinstance(meta, Meta), "a free-form member says its bounds"
-        return meta
     assert hint is not Raw, "a free-form member says its bounds"
-    return None
+    if get_origin(hint) is not Annotated or get_args(hint)[0] is not Raw:
+        return None
+    meta = get_args(hint)[1]
+    assert isinstance(meta, Meta), "a free-form member says its bounds"
+    return meta
 
 
 def _loose_twin(kind: type[Frame], members: list[str]) -> type[Struct]:

@@ -1,0 +1,1 @@
+"""The wire by itself: frames, codec and conversation, without a socket."""
