@@ -34,7 +34,7 @@ from sidecar.events import (
     TimePassed,
 )
 from sidecar.hands import Hand, Run, holding_of
-from sidecar.memory import EpochHeard, MarkHeard, Memory, Receipted, Renumbered
+from sidecar.memory import TOMBSTONES_MAX, EpochHeard, MarkHeard, Memory, Receipted, Renumbered
 from sidecar.passing import Talk
 from sidecar.runners.contract import Asked, Order, Rejection, StepDone, StopReason
 
@@ -42,6 +42,7 @@ UNRECEIPTED_MAX: Final = 2 * limits.SLOTS_MAX
 """Facts without a receipt. A hub that goes on assigning and gives no receipts is hung up on."""
 
 assert UNRECEIPTED_MAX + limits.SLOTS_MAX <= limits.HOLDING_MAX, "an instance can list all that it holds"
+assert UNRECEIPTED_MAX < TOMBSTONES_MAX, "what has no receipt is not forgotten"
 
 
 class Desk:
@@ -62,6 +63,7 @@ class Desk:
         self._hands: dict[TaskId, Hand] = {}
         self._talk = Talk()
         self._draft = Draft(memory)
+        self._has_link = False
         self._is_draining = False
         self._is_stopping = False
         self._has_left = False
@@ -81,10 +83,12 @@ class Desk:
             case RunReported():
                 self._hear_run(event)
             case LinkOpened():
+                self._has_link = True
                 self._draft.link_id, self._draft.is_open = event.link_id, False
                 self._draft.effect(Say(event.link_id, self.identify()))
             case LinkLost():
-                self._draft.is_open = self._draft.is_open and event.link_id != self._draft.link_id
+                self._has_link = self._has_link and event.link_id != self._draft.link_id
+                self._draft.is_open = self._draft.is_open and self._has_link
             case TimePassed():
                 self._pass_on(self._talk.say(now.mono_ms))
             case Restarted():
@@ -379,9 +383,7 @@ class Desk:
         """With empty hands and all receipts; whoever is told to go does not wait for a hub that is away."""
         if not self._is_draining or self._hands or self._has_left:
             return
-        is_waiting = (
-            bool(self._memory.facts) and not self._is_stopping and (self._draft.is_open or self._once)
-        )
+        is_waiting = bool(self._memory.facts) and not self._is_stopping and (self._has_link or self._once)
         if not is_waiting:
             self._has_left = True
             self._draft.effect(Leave("nothing is left to do"))
