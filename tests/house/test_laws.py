@@ -137,3 +137,16 @@ def test_the_simulation_runs_the_shipped_code() -> None:
     shipped = {"hub.core.board", "sidecar.desk", "protocol.conversation", "sidecar.journal"}
     imported = {name for module in modules("tests/simulation") for name in module.imports()}
     assert shipped <= imported, f"tests/simulation must import {sorted(shipped - imported)}"
+
+
+def test_no_test_sleeps() -> None:
+    """L112: a test waits for a condition, and so needs neither luck nor a quiet machine."""
+    broken = [
+        f"{module.path}:{node.lineno}"
+        for module in modules("tests")
+        if module.path != "tests/waiting.py"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"asyncio.sleep", "time.sleep"}
+        if ast.unparse(node) != "asyncio.sleep(0)"
+    ]
+    assert not broken, f"wait with `until` of tests/waiting.py: {broken}"

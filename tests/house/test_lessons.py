@@ -19,10 +19,9 @@ def named_in_tests() -> set[str]:
     found: set[str] = set()
     for module in modules("tests"):
         for node in ast.walk(module.tree):
-            is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
-                "test_"
-            )
-            if is_test or (isinstance(node, ast.ClassDef) and node.name.startswith("Test")):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if node.name.lower().startswith("test"):
                 found |= set(re.findall(r"\bL\d+\b", ast.get_docstring(node) or ""))
     return found
 
