@@ -1,8 +1,8 @@
 """What a runner is: it takes an order and turns it into exactly one outcome.
 
-Owns the words between the agent's loop and whatever does the work: `Order` in, `Report`s on the way, one `Outcome`
-at the end, `StopSignal` and `Answers` from the loop to a run. A runner never raises, never says two endings (L73),
-and never returns while a process of its run is alive (L74, L75).
+Owns the words between the agent's loop and whatever does the work: `Order` in, `Report`s on the way, one
+`Outcome` at the end, `StopSignal` and `Answers` from the loop to a run. A runner never raises, never says two
+endings (L73), and never returns while a process of its run is alive (L74, L75).
 This module does no work itself; a runner knows neither journal nor link nor hub.
 """
 
@@ -18,7 +18,9 @@ from protocol.frames import StopProof
 from protocol.ids import Generation, RequestId, TaskId
 
 REPORT_TEXT_LENGTH_MAX: Final = 8 * 1024
-"""Characters of one line of output or one message: enough for a stack trace's line, far below a progress frame."""
+"""Characters of one line of output or one message: enough for a stack trace's line, far below a progress
+frame.
+"""
 
 ERROR_LENGTH_MAX: Final = 4 * 1024
 """Characters of `Failed.error`: a sentence and the last lines of output."""
@@ -41,7 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None
 
 
-# ---- on the way: passing news, may be lost -------------------------------------------------------------------------
+# ---- on the way: passing news, may be lost -----------------------------------------------------------------
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
@@ -72,7 +74,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
 
 
-# ---- on the way: facts, must not be lost ---------------------------------------------------------------------------
+# ---- on the way: facts, must not be lost -------------------------------------------------------------------
 
 
 class StepDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,16 +95,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 Report: TypeAlias = Progress | Logged | Used | StepDone | Asked
 Reporter: TypeAlias = Callable[[Report], None]
 
-# ---- the end -------------------------------------------------------------------------------------------------------
+# ---- the end -----------------------------------------------------------------------------------------------
 
 
 Proof: TypeAlias = StopProof
-"""The wire's own proof: signals sent, in order; processes reaped; processes still alive (0 is what proves)."""
+"""The wire's own proof: signals sent, in order; processes reaped; processes still alive (0 is what proves).
+"""
 
 How: TypeAlias = Literal["cooperative", "terminated", "killed"]
 
 Cause: TypeAlias = Literal["work", "crash", "timeout", "result_too_big", "setup"]
-"""`work` said so or exited non-zero · `crash` ended by a signal · `timeout` · `result_too_big` · `setup`: could not begin."""
+"""`work` said so or exited non-zero · `crash` ended by a signal · `timeout` · `result_too_big` · `setup`:
+could not begin.
+"""
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +128,9 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
-    """The run was told to stop and nothing of it is left. Whatever it had made until then is not its result."""
+    """The run was told to stop and nothing of it is left. Whatever it had made until then is not its
+    result.
+    """
 
     how: How
     proof: Proof
@@ -139,48 +146,75 @@ def how_it_stopped(proof: Proof) -> How:
     return "terminated" if proof.signals else "cooperative"
 
 
-# ---- from the loop to a run ----------------------------------------------------------------------------------------
+# ---- from the loop to a run --------------------------------------------------------------------------------
 
 StopReason: TypeAlias = Literal["cancel", "revoke", "timeout", "shutdown"]
 
 
 class StopSignal:
-    """Tells one run to end. Set once: a later call may only shorten the grace (a cancel that is sent again, L76)."""
+    """Tells one run to end. Asking again is allowed (a cancel is sent again, L76) and may only shorten the
+    grace.
+    """
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
         self.grace_ms = 0
-        self._changed = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def is_set(self) -> bool:
         return self.reason is not None
 
     def set(self, reason: StopReason, grace_ms: int) -> None:
-        """Ask for the end: TERM now, KILL after `grace_ms`."""
+        """Ask for the end: TERM now, KILL after `grace_ms`. The first reason stays."""
         if self.reason is None:
             self.reason, self.grace_ms = reason, max(0, grace_ms)
         else:
             self.grace_ms = max(0, min(self.grace_ms, grace_ms))
-        self._changed.set()
+        self._asked.set()
+        for listener in tuple(self._listeners):
+            listener()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time the end is asked for; at once when it already was. It must not wait or
+        raise.
+        """
+        self._listeners.append(listener)
+        if self.is_set:
+            listener()
 
     async def wait(self) -> None:
-        """Return when the stop was asked for; after that, each time it was asked for again since the last wait."""
-        await self._changed.wait()
-        self._changed.clear()
+        """Return when the end has been asked for."""
+        await self._asked.wait()
 
 
 class Answers:
-    """What people answered to the questions of one run, by request id; the same answer twice is one answer."""
+    """What people answered to the questions of one run, by request id; the first answer to a question is
+    the answer.
+    """
 
     def __init__(self) -> None:
         self._given: dict[RequestId, bytes] = {}
         self._arrived = asyncio.Event()
+        self._listeners: list[Callable[[RequestId, bytes], None]] = []
 
     def put(self, request_id: RequestId, value: bytes) -> None:
         """Hand over the JSON text of an answer."""
-        self._given.setdefault(request_id, value)
+        if request_id in self._given:
+            return
+        self._given[request_id] = value
         self._arrived.set()
+        for listener in tuple(self._listeners):
+            listener(request_id, value)
+
+    def subscribe(self, listener: Callable[[RequestId, bytes], None]) -> None:
+        """Call `listener` with each answer, those that are here already included. It must not wait or
+        raise.
+        """
+        self._listeners.append(listener)
+        for request_id, value in self._given.items():
+            listener(request_id, value)
 
     async def wait(self, request_id: RequestId) -> bytes:
         """The answer to `request_id`, as soon as there is one."""
@@ -190,7 +224,7 @@ class Answers:
         return self._given[request_id]
 
 
-# ---- the port ------------------------------------------------------------------------------------------------------
+# ---- the port ----------------------------------------------------------------------------------------------
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +235,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runner(Protocol):
-    """Does the work of one kind. One runner serves many runs at once; what belongs to a run lives in `run`."""
+    """Does the work of one kind. It serves many runs at once; what belongs to a run lives in `run`."""
 
     @property
     def name(self) -> str:
