@@ -9,6 +9,7 @@ has changed nothing. A new socket is a new conversation. Never decides about tas
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
 from functools import cache
@@ -72,7 +73,7 @@ def reply_to_end(error: RemoteProtocolError) -> ErrorFrame:
     return ErrorFrame(error=error.code.value, message_type=error.message_type, errors=error.errors or None)
 
 
-class Conversation(Generic[Heard, Said]):
+class Conversation(ABC, Generic[Heard, Said]):
     """What both ends have in common. Use one of the two below."""
 
     _heard_kinds: tuple[type[Frame], ...]
@@ -131,9 +132,11 @@ class Conversation(Generic[Heard, Said]):
             return thing.encoded(self.wire)
         return encode_frame(shown, self.wire)
 
+    @abstractmethod
     def _receive(self, message: Message) -> list[Heard | BadFrame]:
-        raise NotImplementedError
+        """What a message of the right kind says, after noting what hearing it changes."""
 
+    @abstractmethod
     def _permitted(self, frame: Said) -> Said:
         """The frame as this peer may see it, after noting what saying it changes. Raises
         LocalProtocolError."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from protocol import agentframes, frames, hubframes
 from protocol.codec import FrameDecoder, Wire, encode_frame, pack
 from protocol.frames import (
     AGENT_FRAMES,
@@ -73,6 +74,17 @@ def test_the_two_unions_name_every_frame_once() -> None:
     assert defined == set(AGENT_FRAMES) | set(HUB_FRAMES)
     for kinds in ROLES.values():
         assert len({frame_type(kind) for kind in kinds}) == len(kinds)
+
+
+def test_frames_is_the_door_to_all_of_them() -> None:
+    for module in (agentframes, hubframes):
+        defined = {
+            name
+            for name, value in vars(module).items()
+            if getattr(value, "__module__", "") == module.__name__
+        }
+        assert defined <= set(frames.__all__)
+        assert all(getattr(frames, name) is getattr(module, name) for name in defined)
 
 
 def test_facts_are_the_frames_with_a_number() -> None:
