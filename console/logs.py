@@ -1,7 +1,7 @@
 """Logs: one JSON object a line on standard error, named by its event.
 
-Owns the format and its bound: values are cut at 512 characters and made harmless; nobody logs frames, headers or
-tokens. Never decides what is worth a line.
+Owns the format and its bound: values are cut at 512 characters and made harmless; nobody logs frames, headers
+or tokens. Never decides what is worth a line.
 """
 
 from __future__ import annotations

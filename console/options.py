@@ -1,7 +1,7 @@
 """Where settings come from: flag > environment (and `*_FILE`) > ./NAME.toml > user config > default.
 
-Owns the order, the conversion of text by the type of the field, the origin of every value, and the sentence for
-a name that nobody knows. Knows no setting itself: it fills whatever frozen dataclass it is given.
+Owns the order, the conversion of text by the type of the field, the origin of every value, and the sentence
+for a name that nobody knows. Knows no setting itself: it fills whatever frozen dataclass it is given.
 """
 
 from __future__ import annotations
