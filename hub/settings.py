@@ -1,0 +1,157 @@
+"""Everything a user may set, frozen, with the bound of each value.
+
+Owns the names, the defaults, their reasons and what must hold between them. Never reads a file or the
+environment: `console/options.py` does, and knows the origin of each value.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from hub.errors import ConfigurationError
+from protocol import limits
+
+SECOND: Final = 1_000
+HOUR: Final = 3_600_000
+DAY: Final = 24 * HOUR
+
+RANGES: Final[dict[str, tuple[int, int]]] = {
+    "port": (0, 65_535),
+    "head_ms": (1 * SECOND, 30 * SECOND),
+    "identify_ms": (1 * SECOND, 30 * SECOND),
+    "ping_ms": (5 * SECOND, 60 * SECOND),
+    "heartbeat_ms": (2 * SECOND, 60 * SECOND),
+    "accept_ms": (2 * SECOND, 60 * SECOND),
+    "lease_ms": (6 * SECOND, 10 * 60 * SECOND),
+    "grace_ms": (0, DAY),
+    "run_ms": (1 * SECOND, 7 * DAY),
+    "input_ms": (1 * SECOND, 7 * DAY),
+    "cancel_ms": (1 * SECOND, 10 * 60 * SECOND),
+    "drain_ms": (0, 10 * 60 * SECOND),
+    "send_ms": (1 * SECOND, 60 * SECOND),
+    "v1_silence_ms": (60 * SECOND, 10 * 60 * SECOND),
+    "v2_silence_ms": (10 * SECOND, 10 * 60 * SECOND),
+    "sockets_max": (0, 1_000_000),
+    "sockets_per_address_max": (1, 1_000_000),
+    "strangers_max": (1, 100_000),
+    "strangers_per_address_max": (1, 100_000),
+    "watchers_max": (1, 100_000),
+    "watchers_per_token_max": (1, 100_000),
+    "frames_per_second": (1, 1_000_000),
+    "frames_burst": (1, 1_000_000),
+    "pushes_per_second": (0, 1_000_000),
+    "inbox_letters_max": (16, 1_000_000),
+    "turn_letters_max": (1, 10_000),
+    "ring_events": (100, 1_000_000),
+    "turns_bytes": (0, 1 << 40),
+}
+"""What each number may be; both ends are allowed."""
+
+
+def state_folder() -> Path:
+    """Where a hub of this user keeps its ledger when nobody says otherwise."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "crewhub"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    # --- where
+    host: str = "127.0.0.1"
+    port: int = 4000
+    """0 lets the system choose; the chosen one is printed."""
+    state_dir: Path = field(default_factory=state_folder)
+    """Folder (0700) of the ledger, the pepper and the ring file of turns."""
+    database: str = ""
+    """URL of the ledger; empty means `hub.db` in `state_dir`."""
+    durability: Literal["full", "normal"] = "full"
+    """full: an answered push survives power loss. normal: it survives kill -9, not power loss."""
+    public_url: str = ""
+    """How clients reach this hub, if not by host and port: for links in answers and for the Origin check."""
+
+    # --- who may come
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure: bool = False
+    """Serve plain http on an address that is not loopback."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For is believed; per-address caps do not apply to them."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of browsers beside the hub's own."""
+    open_onboarding: bool = False
+    """Let anyone register an agent, without a join code."""
+
+    # --- timers (reliability §3.3)
+    head_ms: int = 5 * SECOND
+    identify_ms: int = limits.IDENTIFY_TIMEOUT_MS
+    ping_ms: int = 20 * SECOND
+    heartbeat_ms: int = limits.HEARTBEAT_MS
+    accept_ms: int = limits.ACCEPT_MS
+    lease_ms: int = limits.LEASE_MS
+    grace_ms: int = limits.GRACE_MS
+    run_ms: int = 1 * HOUR
+    input_ms: int = DAY
+    cancel_ms: int = 30 * SECOND
+    v1_silence_ms: int = limits.V1_SILENCE_MS
+    v2_silence_ms: int = 45 * SECOND
+    """ping 20 s + pong 20 s + 5 s."""
+    send_ms: int = 10 * SECOND
+    """How long a peer may not read before its socket is thrown away."""
+    drain_ms: int = 60 * SECOND
+    """From SIGTERM to the end, at most."""
+
+    # --- limits
+    sockets_max: int = 0
+    """0: eight tenths of the process's file descriptors."""
+    sockets_per_address_max: int = 64
+    strangers_max: int = 256
+    """WebSockets that nobody has identified yet."""
+    strangers_per_address_max: int = 16
+    watchers_max: int = 1_000
+    watchers_per_token_max: int = 20
+    frames_per_second: int = 50
+    """From one agent, without facts: those are never limited. A fleet of slots gets four a slot, if that is
+more."""
+    frames_burst: int = 200
+    pushes_per_second: int = 0
+    """For one token over HTTP; 0: no limit."""
+    inbox_letters_max: int = 10_000
+    """Letters that may wait; above it pushes are answered 503, and links are not read."""
+    turn_letters_max: int = 512
+    """Letters decided and committed together."""
+    ring_events: int = 20_000
+    """Newest events of the feed kept in memory; older ones are read from the ledger."""
+
+    # --- for looking into it
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    turns_bytes: int = 0
+    """Size of the ring file of turns; 0: none is kept."""
+    history_file: Path | None = None
+    """Where the hub writes its part of the checker's history; None: nowhere."""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigurationError(f"{name} is {value}, and must be from {least} to {most}")
+        if self.lease_ms < 3 * self.heartbeat_ms:
+            raise ConfigurationError(
+                f"lease_ms is {self.lease_ms}, and must be at least 3 heartbeats ({3 * self.heartbeat_ms}):"
+                " two lost heartbeats are weather"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigurationError("tls_cert and tls_key belong together: give both or none")
+
+    @property
+    def database_file(self) -> Path:
+        return self.state_dir / "hub.db"
+
+    @property
+    def turns_file(self) -> Path:
+        return self.state_dir / "turns.ring"
+
+
+assert all(name in Settings.__dataclass_fields__ for name in RANGES)
