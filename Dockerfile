@@ -10,6 +10,7 @@ RUN /opt/crewhub/bin/pip install --require-hashes -r /build/requirements.lock.tx
 RUN python -m venv /build/tools && /build/tools/bin/pip install --require-hashes -r /build/builder.lock.txt
 COPY pyproject.toml README.md LICENSE /build/
 COPY protocol /build/protocol
+COPY console /build/console
 COPY hub /build/hub
 COPY sidecar /build/sidecar
 COPY plugins /build/plugins

@@ -1,7 +1,5 @@
 """Every module of ours has a test that knows it, so that a file nobody tests cannot hide in a green run."""
 
-import re
-
 from tests.house.tree import PACKAGES, Module, modules
 
 
@@ -14,20 +12,20 @@ def subjects() -> list[Module]:
     ]
 
 
+def named_for(module: Module) -> set[str]:
+    """`test_cli_push` is named for `cli`, for `push` and for `cli_push`."""
+    subject = module.stem.removeprefix("test_")
+    return {subject, *subject.split("_")} if subject != module.stem else set()
+
+
 def test_every_module_has_a_test_that_knows_it() -> None:
-    """Known is what a test imports, or what its file is named for: `test_cli_push` knows `push` and `cli`."""
+    """Known is what a test imports or is named for, and the parts that such a module is made of."""
     tests = modules("tests")
     imported = {name for module in tests for name in module.imports()}
-    named = {
-        word
-        for module in tests
-        if module.stem.startswith("test_")
-        for word in re.split("_", module.stem.removeprefix("test_"))
-    }
-    named |= {module.stem.removeprefix("test_") for module in tests if module.stem.startswith("test_")}
-    unknown = [
-        module.path
-        for module in subjects()
-        if module.name not in imported and not {module.stem, module.stem.rstrip("s")} & named
+    named = {word for module in tests for word in named_for(module)}
+    met = [
+        module for module in subjects() if module.name in imported or {module.stem, f"{module.stem}s"} & named
     ]
+    parts = {name for module in met for name in module.imports()}
+    unknown = [module.path for module in subjects() if module not in met and module.name not in parts]
     assert not unknown, f"import it in a test, or name a test module for it: {unknown}"

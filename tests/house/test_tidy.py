@@ -8,14 +8,14 @@ from tests.house.tree import PACKAGES, ROOT, everything, files, modules, words
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 DOCSTRING_LINES_MAX = 8
-# A table one can read aloud deserves an essay above it.
-ESSAYS = {"hub/core/lifecycle.py"}
+# A table one can read aloud deserves an essay above it, and exceptions the drawing of their tree.
+ESSAYS = ("hub/core/lifecycle.py", "/errors.py")
 EMPTY_WORDS = {
     *("manager", "managers", "handler", "handlers", "helper", "helpers", "util", "utils", "common", "base"),
     *("data", "info", "service", "services", "do", "misc"),
 }
 # Names that a library calls, and so not ours to choose.
-GIVEN_NAMES = {"do_GET", "do_POST", "do_execute", "connection_lost", "data_received"}
+GIVEN_NAMES = {"do_GET", "do_POST", "data_received", "DataError"}
 
 
 def test_a_module_has_at_most_400_lines() -> None:
@@ -37,7 +37,7 @@ def test_every_module_says_what_it_owns() -> None:
     bad = [
         module.path
         for module in everything()
-        if module.text and module.path not in ESSAYS
+        if module.text and not module.path.endswith(ESSAYS)
         if not 1 <= len((ast.get_docstring(module.tree) or "").splitlines()) <= DOCSTRING_LINES_MAX
     ]
     assert not bad, f"open it with one to eight lines: what it owns, what it never does: {bad}"
