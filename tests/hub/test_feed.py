@@ -11,9 +11,11 @@ from msgspec import Raw
 from hub.clock import HubClock
 from hub.core.effects import PassBy
 from hub.errors import Overloaded
-from hub.feed import BadCursor, Feed, Filter, Line, Watcher, on_one_line, parse_cursor
+from hub.feed import Feed, Watcher
+from hub.lines import BadCursor, Filter, Line, on_one_line, parse_cursor
 from hub.metrics import Metrics
 from hub.ports import CommittedEvent
+from protocol.ids import AgentId, TaskId
 
 NO_WAIT_MS = 1
 
@@ -30,11 +32,11 @@ def committed(offset: int, event: str = "task_accepted", task_id: str = "task-1"
     )
 
 
-def passing(n: int, task_id: str = "task-1") -> PassBy:
+def passing(n: int) -> PassBy:
     return PassBy(
         event="task_progress",
-        task_id=task_id,
-        agent_id="ada",
+        task_id=TaskId("task-1"),
+        agent_id=AgentId("ada"),
         generation=1,
         timestamp=n,
         payload=Raw(b'{"n":%d}' % n),
