@@ -1,0 +1,94 @@
+"""Moves of a run that asks a person, and of one that keeps a finished step.
+
+Owns questions, answers and kept steps. An answer is stored before it is sent, sent again at every resume until the
+run has taken it, and kept for later attempts. A run asks one thing at a time.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hub.core.happenings import AnswerGiven, AnswerTaken, Asked, Decision, Moment, StepDone
+from hub.core.orders import answer_again
+from hub.core.task import Question, State, StepKept, Task, Timer, TimerKind
+from hub.core.timers import lease_timer
+from protocol import limits
+
+STEP_OVERHEAD_BYTES = 32
+"""Of `{"index":n,"output":…},` around each kept step in `task_assign.done`."""
+
+
+def ask(task: Task, asked: Asked, at: Moment) -> Decision:
+    """T8: the clock of the run stops and the wait for a person begins. What was answered before is answered again."""
+    assert task.run_due_ms is not None, "a run has an end"
+    kept = next((given for given in task.answers if given.request_id == asked.request_id), None)
+    question = kept or Question(request_id=asked.request_id, prompt=asked.prompt, schema=asked.schema)
+    until_ms = at.now.ms + at.policy.input_ms
+    waiting = replace(
+        task,
+        state=State.INPUT_REQUIRED,
+        question=question,
+        run_left_ms=max(0, task.run_due_ms - at.now.ms),
+        run_due_ms=until_ms,
+        timer=Timer(TimerKind.INPUT, until_ms),
+    )
+    payload: dict[str, object] = {"request_id": asked.request_id, "prompt": asked.prompt, "schema": asked.schema}
+    return Decision(
+        task=waiting, row="T8", event="input_required", payload=payload, says=answer_again(waiting), status="asked"
+    )
+
+
+def ask_again(task: Task, asked: Asked, at: Moment) -> Decision:
+    """The same question twice is one; a second one beside it is refused."""
+    assert task.question is not None, "a run that waits has asked"
+    is_same = task.question.request_id == asked.request_id
+    return Decision(task=task, row="T8", status="asked" if is_same else "refused", is_saved=False)
+
+
+def answer(task: Task, given: AnswerGiven, at: Moment) -> Decision:
+    """T9, first half: stored now, sent after the commit, and at every resume until it is taken."""
+    assert task.question is not None, "only a question can be answered"
+    question = replace(task.question, answer=given.value, answered_by=given.by)
+    answered = replace(task, question=question)
+    payload: dict[str, object] = {"request_id": question.request_id, "by": given.by}
+    return Decision(task=answered, row="T9", event="task_input", payload=payload, says=answer_again(answered))
+
+
+def take_answer(task: Task, taken: AnswerTaken, at: Moment) -> Decision:
+    """T9, second half: the run goes on, and so does its clock."""
+    assert task.question is not None, "a run that waits has asked"
+    if task.question.answer is None or task.question.request_id != taken.request_id:
+        return Decision(task=task, row="", status="refused", is_saved=False)
+    others = tuple(given for given in task.answers if given.request_id != task.question.request_id)
+    going_on = replace(
+        task,
+        state=State.RUNNING,
+        question=None,
+        answers=(*others, replace(task.question, is_acked=True)),
+        run_due_ms=at.now.ms + (task.run_left_ms or 0),
+        run_left_ms=None,
+    )
+    payload: dict[str, object] = {"request_id": task.question.request_id}
+    return Decision(
+        task=replace(going_on, timer=lease_timer(going_on, at)),
+        row="T9",
+        event="input_ack",
+        payload=payload,
+        status="answered",
+    )
+
+
+def keep_step(task: Task, step: StepDone, at: Moment) -> Decision:
+    """One step of a crew is on disk. Over 768 KiB in all it is receipted `refused` and the run goes on without."""
+    others = tuple(kept for kept in task.done if kept.index != step.index)
+    done = tuple(sorted((*others, StepKept(index=step.index, output=step.output)), key=lambda kept: kept.index))
+    if sum(len(bytes(kept.output)) + STEP_OVERHEAD_BYTES for kept in done) > limits.DONE_BYTES_MAX:
+        payload: dict[str, object] = {"index": step.index, "kept": False, "reason": "done_too_big"}
+        return Decision(task=task, row="", event="task_done", payload=payload, status="refused", is_saved=False)
+    return Decision(
+        task=replace(task, done=done),
+        row="",
+        event="task_done",
+        payload={"index": step.index, "kept": True},
+        status="kept",
+    )

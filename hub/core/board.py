@@ -1,0 +1,189 @@
+"""The board: every live task, every present agent, every deadline, and what follows from each letter.
+
+Owns the four verbs of the core: tell it what happened (`handle`), let it fill free seats (`match`, at the end of a
+turn), ask when time itself is a letter (`next_deadline`), and bring it in step with the ledger (`learn`, `reload`).
+It answers with values: record the changes first, tell the effects after. Never waits, never reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from hub.core import letters, matching, passage, views
+from hub.core.draft import Draft
+from hub.core.effects import AgentRecord, Answer, Instance, Wants
+from hub.core.events import (
+    AgentIdentified,
+    CancelRequested,
+    Event,
+    FrameHeard,
+    InputAnswered,
+    RetryRequested,
+    TaskSubmitted,
+)
+from hub.core.happenings import HolderLost, Matched
+from hub.core.matching import Explanation
+from hub.core.office import Office
+from hub.core.policy import Policy
+from hub.core.task import Now, State, Task
+from hub.core.views import Counts, SeatView
+from protocol.frames import Fact
+from protocol.ids import AgentId, InstanceId, Seq, TaskId
+
+NOTHING = Wants()
+
+
+class Board:
+    """What one hub decides. Everything it knows comes in through these methods, and leaves as an Answer."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        epoch: str,
+        generation_floor: int = 0,
+        tasks: Iterable[Task] = (),
+        instances: Iterable[Instance] = (),
+        agents: Iterable[AgentRecord] = (),
+        now: Now,
+    ) -> None:
+        self._office = Office(
+            policy,
+            epoch=epoch,
+            generation_floor=generation_floor,
+            tasks=tasks,
+            instances=instances,
+            agents=agents,
+            now=now,
+        )
+
+    # --- the verbs ---------------------------------------------------------------------------------------------
+
+    def wants(self, event: Event) -> Wants:
+        """Rows that this event may be decided with and that are not here: read them, and `learn` them first."""
+        match event:
+            case TaskSubmitted():
+                key = event.spec.idempotency_key
+                if key is not None and self._office.find_key(key) is None:
+                    return Wants(keys=frozenset((key,)))
+                return NOTHING
+            case FrameHeard(frame=Fact()):
+                return self._wants_tasks((event.frame.task_id,))
+            case CancelRequested() | RetryRequested() | InputAnswered():
+                return self._wants_tasks((event.task_id,))
+            case AgentIdentified():
+                return self._wants_tasks(one.task_id for one in event.holding or ())
+            case _:
+                return NOTHING
+
+    def _wants_tasks(self, task_ids: Iterable[TaskId]) -> Wants:
+        missing = frozenset(task_id for task_id in task_ids if self._office.find(task_id) is None)
+        return Wants(tasks=missing) if missing else NOTHING
+
+    def learn(self, tasks: Iterable[Task]) -> None:
+        """Rows read for `wants`. What is on the board is newer than any row, and stays."""
+        for task in tasks:
+            if task.task_id not in self._office.tasks and task.is_final:
+                self._office.shelf.put(task)
+
+    def handle(self, event: Event, now: Now, roll: float) -> Answer:
+        """All that follows from one letter."""
+        draft = Draft(now, roll)
+        letters.read(self._office, event, draft)
+        return draft.answer()
+
+    def match(self, now: Now, roll: float) -> Answer:
+        """The end of a turn: waiting tasks take the free seats, and drained agents whose hands are empty leave."""
+        office, draft = self._office, Draft(now, roll)
+        self._set_adrift(draft)
+        for agent in office.fleet.touched.values():
+            if agent.drain_due_ms is not None and not agent.held:
+                agent.drain_due_ms = None
+                passage.send_away(office, agent, draft)
+        for task_id, agent in matching.pairs(
+            office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
+        ):
+            agent.last_dispatch_wall_ms = now.wall_ms
+            decision = office.apply(office.tasks[task_id], Matched(agent.holder), draft)
+            assert decision is not None, f"{task_id} waits and cannot be assigned"
+        return draft.answer()
+
+    def next_deadline(self) -> int | None:
+        """The monotonic moment at which `TimePassed` must come, if nothing else does before."""
+        office = self._office
+        if office.adrift:
+            return 0
+        dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms())
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    def reload(
+        self,
+        refused: Iterable[TaskId],
+        found: Iterable[Task],
+        now: Now,
+        marks: Mapping[InstanceId, Seq] | None = None,
+    ) -> None:
+        """The ledger refused these: take its rows for true, and fall back to the marks that are durable."""
+        office = self._office
+        for task_id in refused:
+            office.take_off(task_id)
+        for task in found:
+            office.take_off(task.task_id)
+            office.put(task, now)
+            if task.is_held and task.state is not State.RECOVERING and office.agent_of(task.holder) is None:
+                office.adrift.add(task.task_id)
+        for instance_id, mark in (marks or {}).items():
+            office.instances[instance_id] = replace(office.instances[instance_id], mark=mark)
+
+    def _set_adrift(self, draft: Draft) -> None:
+        """What came back from a refused commit as held by a link that is gone meanwhile."""
+        office = self._office
+        while office.adrift:
+            task = office.tasks.get(office.adrift.pop())
+            if task is not None and task.is_held and office.agent_of(task.holder) is None:
+                office.apply(task, HolderLost(), draft)
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> str:
+        return self._office.epoch
+
+    @property
+    def generation_floor(self) -> int:
+        return self._office.generation_floor
+
+    @property
+    def is_draining(self) -> bool:
+        return self._office.is_draining
+
+    def explain(self, task_id: TaskId, now: Now) -> Explanation | None:
+        """Why a task is not running; None for one that is neither on the board nor on the shelf."""
+        task = self._office.find(task_id)
+        if task is None:
+            return None
+        return matching.explain(task, self._office.fleet, now.ms, is_hub_draining=self._office.is_draining)
+
+    def view_task(self, task_id: TaskId) -> Task | None:
+        """As it is now, with progress that is not written yet."""
+        return self._office.find(task_id)
+
+    def open_tasks(self) -> tuple[Task, ...]:
+        return tuple(self._office.tasks.values())
+
+    def view_agents(self, now: Now) -> tuple[SeatView, ...]:
+        return tuple(views.view_agent(agent, now.ms) for agent in self._office.fleet.agents.values())
+
+    def is_connected(self, agent_id: AgentId | None) -> bool:
+        agent = None if agent_id is None else self._office.fleet.get(agent_id)
+        return agent is not None and agent.is_connected
+
+    def mark_of(self, instance_id: InstanceId) -> Seq:
+        """The highest fact of this instance that was applied."""
+        instance = self._office.instances.get(instance_id)
+        return Seq(0) if instance is None else instance.mark
+
+    def count(self) -> Counts:
+        return views.count(self._office)

@@ -1,0 +1,131 @@
+"""One turn of the loop, without the loop: letters in, one batch out, and what may be told once it is durable.
+
+Owns the composition of answers and the sorting out of a commit that was refused in part. The dispatcher and the
+simulation both run it, so that what is simulated is what is shipped. Never waits for the commit: `settle` is called
+with its outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.core.board import Board
+from hub.core.effects import AgentSaved, Answer, Change, Effect, Granted, MarkMoved, Reply, TaskSaved, Tell
+from hub.core.events import Event
+from hub.core.task import Now, Task
+from protocol.ids import AgentId, InstanceId, Seq, TaskId
+
+Refused = frozenset[TaskId]
+NOBODY: Refused = frozenset()
+
+
+class Settled(Struct, frozen=True):
+    """What follows from a commit: replies by the place of their letter, effects in order, and letters to ask again."""
+
+    replies: tuple[tuple[int, Reply], ...] = ()
+    effects: tuple[Effect, ...] = ()
+    again: tuple[int, ...] = ()
+
+
+class Turn:
+    """Ask the board about each letter, fill the seats, and hold everything back until the batch is durable."""
+
+    def __init__(self, board: Board, letters: Sequence[Event], now: Now, rolls: Iterable[float]) -> None:
+        """One roll for each letter and one for the match at the end."""
+        self._board = board
+        self._now = now
+        dice = iter(rolls)
+        self.answers: list[Answer] = [board.handle(letter, now, next(dice)) for letter in letters]
+        self.seating = board.match(now, next(dice))
+        self.changes: tuple[Change, ...] = tuple(coalesced(self._all_changes()))
+
+    @property
+    def touched(self) -> Refused:
+        """Every task that this turn changes."""
+        return frozenset(change.task.task_id for change in self.changes if isinstance(change, TaskSaved))
+
+    def _all_changes(self) -> Iterator[Change]:
+        for answer in self.answers:
+            yield from answer.changes
+        yield from self.seating.changes
+
+    def settle(self, refused: Refused = NOBODY, found: Iterable[Task] = ()) -> Settled:
+        """The commit is through. What belongs to refused tasks was not written: it is not told, but asked again."""
+        if not refused:
+            return self._settled(())
+        again, marks = self._unwritten(refused)
+        self._board.reload(refused, found, self._now, marks)
+        return self._settled(again, refused)
+
+    def abandon(self, found: Iterable[Task] = ()) -> Settled:
+        """Nothing was written, and nothing will be: every letter must be asked again. `found` are the touched rows."""
+        marks: dict[InstanceId, Seq] = {}
+        for change in self.changes:
+            if isinstance(change, MarkMoved):
+                marks.setdefault(change.instance_id, Seq(change.seq - 1))
+        self._board.reload(self.touched, found, self._now, marks)
+        return Settled(again=tuple(range(len(self.answers))))
+
+    def _unwritten(self, refused: Refused) -> tuple[frozenset[int], dict[InstanceId, Seq]]:
+        """Letters that touched a refused task, or came after such a one from the same instance; and the marks that hold."""
+        again: set[int] = set()
+        marks: dict[InstanceId, Seq] = {}
+        for number, answer in enumerate(self.answers):
+            moved = [change for change in answer.changes if isinstance(change, MarkMoved)]
+            if touches(answer, refused) or any(one.instance_id in marks for one in moved):
+                again.add(number)
+                for one in moved:
+                    marks.setdefault(one.instance_id, Seq(one.seq - 1))
+        return frozenset(again), marks
+
+    def _settled(self, again: Iterable[int], refused: Refused = NOBODY) -> Settled:
+        skipped = frozenset(again)
+        told = [(number, answer) for number, answer in enumerate(self.answers) if number not in skipped]
+        effects = [effect for _, answer in told for effect in answer.effects]
+        seated = (effect for effect in self.seating.effects if not is_about(effect, refused))
+        return Settled(
+            replies=tuple((number, self._seen_now(answer.reply)) for number, answer in told),
+            effects=(*effects, *seated),
+            again=tuple(sorted(skipped)),
+        )
+
+    def _seen_now(self, reply: Reply) -> Reply:
+        """A task that was pushed and seated in the same turn is answered as assigned."""
+        if not isinstance(reply, Granted) or reply.task is None:
+            return reply
+        task = self._board.view_task(reply.task.task_id)
+        return reply if task is None else replace(reply, task=task)
+
+
+def touches(answer: Answer, refused: Refused) -> bool:
+    saved = any(isinstance(change, TaskSaved) and change.task.task_id in refused for change in answer.changes)
+    return saved or any(is_about(effect, refused) for effect in answer.effects)
+
+
+def is_about(effect: Effect, refused: Refused) -> bool:
+    return isinstance(effect, Tell) and effect.about is not None and effect.about in refused
+
+
+def coalesced(changes: Iterable[Change]) -> Iterator[Change]:
+    """One write a row: the last value of a task with the first expectation, the last record of an agent."""
+    order: list[Change | None] = []
+    tasks: dict[TaskId, int] = {}
+    agents: dict[AgentId, int] = {}
+    for change in changes:
+        if isinstance(change, TaskSaved):
+            place = tasks.setdefault(change.task.task_id, len(order))
+            if place < len(order):
+                first = order[place]
+                assert isinstance(first, TaskSaved)
+                order[place] = TaskSaved(change.task, first.expected_version)
+                continue
+        elif isinstance(change, AgentSaved):
+            place = agents.setdefault(change.agent.agent_id, len(order))
+            if place < len(order):
+                order[place] = change
+                continue
+        order.append(change)
+    return (change for change in order if change is not None)
