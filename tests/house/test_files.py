@@ -57,6 +57,22 @@ def test_a_hub_has_at_most_twelve_direct_dependencies() -> None:
     assert len(dependencies) <= 12, "take one out, or write an ADR"
 
 
+def test_every_link_of_a_document_leads_somewhere() -> None:
+    """And its anchors are not judged: only that the file it names is in the clone."""
+    dead = [
+        f"{name}: {link}"
+        for name in files()
+        if name.endswith(".md")
+        for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text(name))
+        if not (ROOT / name).parent.joinpath(link).exists()
+    ]
+    assert not dead, dead
+
+
+def test_the_readme_prints_all_twelve_promises() -> None:
+    assert re.findall(r"^\| (D\d+) \|", text("README.md"), re.MULTILINE) == [f"D{n}" for n in range(1, 13)]
+
+
 def test_the_changelog_is_in_order() -> None:
     lines = text("CHANGELOG.md").splitlines()
     assert lines[0] == "# Changelog"
