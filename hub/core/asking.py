@@ -1,7 +1,7 @@
 """Moves of a run that asks a person, and of one that keeps a finished step.
 
-Owns questions, answers and kept steps. An answer is stored before it is sent, sent again at every resume until the
-run has taken it, and kept for later attempts. A run asks one thing at a time.
+Owns questions, answers and kept steps. An answer is stored before it is sent, sent again at every resume
+until the run has taken it, and kept for later attempts. A run asks one thing at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ STEP_OVERHEAD_BYTES = 32
 
 
 def ask(task: Task, asked: Asked, at: Moment) -> Decision:
-    """T8: the clock of the run stops and the wait for a person begins. What was answered before is answered again."""
+    """T8: the clock of the run stops and the wait for a person begins. What was answered before is answered
+    again.
+    """
     assert task.run_due_ms is not None, "a run has an end"
     kept = next((given for given in task.answers if given.request_id == asked.request_id), None)
     question = kept or Question(request_id=asked.request_id, prompt=asked.prompt, schema=asked.schema)
@@ -32,9 +34,18 @@ def ask(task: Task, asked: Asked, at: Moment) -> Decision:
         run_due_ms=until_ms,
         timer=Timer(TimerKind.INPUT, until_ms),
     )
-    payload: dict[str, object] = {"request_id": asked.request_id, "prompt": asked.prompt, "schema": asked.schema}
+    payload: dict[str, object] = {
+        "request_id": asked.request_id,
+        "prompt": asked.prompt,
+        "schema": asked.schema,
+    }
     return Decision(
-        task=waiting, row="T8", event="input_required", payload=payload, says=answer_again(waiting), status="asked"
+        task=waiting,
+        row="T8",
+        event="input_required",
+        payload=payload,
+        says=answer_again(waiting),
+        status="asked",
     )
 
 
@@ -79,12 +90,18 @@ def take_answer(task: Task, taken: AnswerTaken, at: Moment) -> Decision:
 
 
 def keep_step(task: Task, step: StepDone, at: Moment) -> Decision:
-    """One step of a crew is on disk. Over 768 KiB in all it is receipted `refused` and the run goes on without."""
+    """One step of a crew is on disk. Over 768 KiB in all it is receipted `refused` and the run goes on
+    without.
+    """
     others = tuple(kept for kept in task.done if kept.index != step.index)
-    done = tuple(sorted((*others, StepKept(index=step.index, output=step.output)), key=lambda kept: kept.index))
+    done = tuple(
+        sorted((*others, StepKept(index=step.index, output=step.output)), key=lambda kept: kept.index)
+    )
     if sum(len(bytes(kept.output)) + STEP_OVERHEAD_BYTES for kept in done) > limits.DONE_BYTES_MAX:
         payload: dict[str, object] = {"index": step.index, "kept": False, "reason": "done_too_big"}
-        return Decision(task=task, row="", event="task_done", payload=payload, status="refused", is_saved=False)
+        return Decision(
+            task=task, row="", event="task_done", payload=payload, status="refused", is_saved=False
+        )
     return Decision(
         task=replace(task, done=done),
         row="",

@@ -1,8 +1,9 @@
 """The board: every live task, every present agent, every deadline, and what follows from each letter.
 
-Owns the four verbs of the core: tell it what happened (`handle`), let it fill free seats (`match`, at the end of a
-turn), ask when time itself is a letter (`next_deadline`), and bring it in step with the ledger (`learn`, `reload`).
-It answers with values: record the changes first, tell the effects after. Never waits, never reads a clock.
+Owns the four verbs of the core: tell it what happened (`handle`), let it fill free seats (`match`, at the
+end of a turn), ask when time itself is a letter (`next_deadline`), and bring it in step with the ledger
+(`learn`, `reload`). It answers with values: record the changes first, tell the effects after. Never waits,
+never reads a clock.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Board:
             now=now,
         )
 
-    # --- the verbs ---------------------------------------------------------------------------------------------
+    # --- the verbs -----------------------------------------------------------------------------------------
 
     def wants(self, event: Event) -> Wants:
         """Rows that this event may be decided with and that are not here: read them, and `learn` them first."""
@@ -69,8 +70,8 @@ class Board:
                 if key is not None and self._office.find_key(key) is None:
                     return Wants(keys=frozenset((key,)))
                 return NOTHING
-            case FrameHeard(frame=Fact()):
-                return self._wants_tasks((event.frame.task_id,))
+            case FrameHeard(frame=Fact() as fact):
+                return self._wants_tasks((fact.task_id,))
             case CancelRequested() | RetryRequested() | InputAnswered():
                 return self._wants_tasks((event.task_id,))
             case AgentIdentified():
@@ -95,7 +96,9 @@ class Board:
         return draft.answer()
 
     def match(self, now: Now, roll: float) -> Answer:
-        """The end of a turn: waiting tasks take the free seats, and drained agents whose hands are empty leave."""
+        """The end of a turn: waiting tasks take the free seats, and drained agents whose hands are empty
+        leave.
+        """
         office, draft = self._office, Draft(now, roll)
         self._set_adrift(draft)
         for agent in office.fleet.touched.values():
@@ -145,7 +148,7 @@ class Board:
             if task is not None and task.is_held and office.agent_of(task.holder) is None:
                 office.apply(task, HolderLost(), draft)
 
-    # --- looking -----------------------------------------------------------------------------------------------
+    # --- looking -------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> str:

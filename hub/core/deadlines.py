@@ -1,16 +1,20 @@
 """Who must be looked at when: one heap with lazy deletion.
 
-Owns no meaning: a key is a task or an agent. A later deadline for a key costs nothing until the old one comes up, so
-that renewing a lease with every heartbeat pushes nothing.
+Owns no meaning: a key is a task or an agent. A later deadline for a key costs nothing until the old one
+comes up, so that renewing a lease with every heartbeat pushes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=str)
+
+
+GARBAGE_MIN: Final = 1_024
+"""Below this many entries nothing is worth a rebuild."""
 
 
 class Deadlines(Generic[Key]):
@@ -32,12 +36,18 @@ class Deadlines(Generic[Key]):
             self._ask_at[key] = due_ms
             heappush(self._heap, (due_ms, key))
 
+    def forget(self, key: Key) -> None:
+        """This key is gone. The heap is rebuilt when most of it is about such keys (L110)."""
+        if self._ask_at.pop(key, None) is not None and len(self._heap) > GARBAGE_MIN + 4 * len(self._ask_at):
+            self._heap = [(due_ms, other) for other, due_ms in self._ask_at.items()]
+            heapify(self._heap)
+
     def next_ms(self) -> int | None:
         """The earliest moment at which something may be due."""
         heap = self._heap
         while heap:
             due_ms, key = heap[0]
-            if self._ask_at.get(key) == due_ms:
+            if self._ask_at.get(key) == due_ms:  # else it was asked for an earlier moment, or is gone
                 really_ms = self._due_of(key)
                 if really_ms is not None and really_ms <= due_ms:
                     return due_ms

@@ -5,6 +5,8 @@ Owns the order of changes and effects. Never decides: those who do write into it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Raw
 
@@ -13,12 +15,13 @@ from hub.core.task import Now
 from protocol.ids import AgentId, TaskId
 
 GOLDEN: float = 0.6180339887498949
-"""Steps by the golden ratio spread evenly: one roll of the die serves any number of backoffs of one letter."""
+"""Steps by the golden ratio spread evenly: one roll of the die serves any number of backoffs of one letter.
+"""
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def payload_of(members: dict[str, object]) -> Raw:
+def payload_of(members: Mapping[str, object]) -> Raw:
     return Raw(_ENCODER.encode({name: value for name, value in members.items() if value is not None}))
 
 
@@ -42,7 +45,7 @@ class Draft:
     def log(
         self,
         event: str,
-        members: dict[str, object],
+        members: Mapping[str, object],
         *,
         task_id: TaskId | None = None,
         agent_id: AgentId | None = None,

@@ -15,13 +15,13 @@ from protocol.close import CloseCode
 from protocol.frames import HubFrame
 from protocol.ids import AgentId, InstanceId, MessageId, Seq, TaskId
 
-# --- changes: rows of the ledger -------------------------------------------------------------------------------
+# --- changes: rows of the ledger ---------------------------------------------------------------------------
 
 
 class TaskSaved(Struct, frozen=True):
-    """The whole task as it is now. The ledger writes it if the row still has `expected_version` (0: no row yet).
+    """The whole task as it is now. The ledger writes it if the row still has `expected_version` (0: no row).
 
-    One turn may move a task more than once; the batch then has one of these, with the first one's expectation.
+    One turn may move a task more than once; the batch then has one of these, with the first expectation.
     """
 
     task: Task
@@ -40,7 +40,9 @@ class EventLogged(Struct, frozen=True, kw_only=True):
 
 
 class MarkMoved(Struct, frozen=True):
-    """The instance's highest applied fact is now `seq`. Dropped, with all later ones, when its task's change is."""
+    """The instance's highest applied fact is now `seq`. Dropped, with all later ones, when its task's change
+    is.
+    """
 
     instance_id: InstanceId
     seq: Seq
@@ -59,7 +61,9 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 class InstanceSaved(Struct, frozen=True):
-    """Everything but the mark, which only `MarkMoved` raises, except at the first save and after a lost history."""
+    """Everything but the mark, which only `MarkMoved` raises, except at the first save and after a lost
+    history.
+    """
 
     instance: Instance
 
@@ -117,7 +121,7 @@ Change = (
     TaskSaved | EventLogged | MarkMoved | InstanceSaved | AgentSaved | StrayKept | MailKept | EpochRenewed
 )
 
-# --- effects: told after the commit ----------------------------------------------------------------------------
+# --- effects: told after the commit ------------------------------------------------------------------------
 
 
 class Tell(Struct, frozen=True):
@@ -172,7 +176,7 @@ class RaiseAlert(Struct, frozen=True, kw_only=True):
 
 Effect = Tell | TellOthers | HangUp | PassBy | RaiseAlert
 
-# --- what the asker gets ---------------------------------------------------------------------------------------
+# --- what the asker gets -----------------------------------------------------------------------------------
 
 
 class RefusalKind(StrEnum):
@@ -197,7 +201,9 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class Granted(Struct, frozen=True, kw_only=True):
-    """Done, once it is durable. `note` is the word of the HTTP status member (`pushed`, `queued`, `cancelled`, …)."""
+    """Done, once it is durable. `note` is the word of the HTTP status member (`pushed`, `queued`,
+    `cancelled`, …).
+    """
 
     note: str
     task: Task | None = None

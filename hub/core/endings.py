@@ -1,14 +1,13 @@
 """Moves out of somebody's hands: to the end, or back into the queue because it was not the end.
 
-Owns attempts, strikes, what an ending says, and who is to blame. Terminal is for ever: no move here starts from a
-final state.
+Owns attempts, strikes, what an ending says, and who is to blame. Terminal is for ever: no move here starts
+from a final state.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from hub.core.happenings import (
@@ -33,7 +32,7 @@ from hub.core.happenings import (
 )
 from hub.core.orders import cancel_word, revoke
 from hub.core.policy import backoff_ms
-from hub.core.task import Ending, Fault, Holder, State, Task, Timer, TimerKind, Usage
+from hub.core.task import Ending, Fault, State, Task, Timer, TimerKind, Usage
 from hub.core.timers import grace_timer
 from protocol.frames import AckStatus, HubFrame, StopProof
 
@@ -48,11 +47,13 @@ EVENT_OF: Final = {
 UNPROVEN: Final = "unproven"
 
 
-# --- to the end ------------------------------------------------------------------------------------------------
+# --- to the end -------------------------------------------------------------------------------------------
 
 
 def complete(task: Task, completed: Completed, at: Moment) -> Decision:
-    """T14, T21: a result of the current generation counts, late or not, and wins over a cancel that it overtakes."""
+    """T14, T21: a result of the current generation counts, late or not, and wins over a cancel that it
+    overtakes.
+    """
     usage = task.usage
     if usage is None and completed.tokens_used is not None:
         usage = Usage(tokens_out=completed.tokens_used)
@@ -73,7 +74,9 @@ def fail(task: Task, failed: Failed, at: Moment) -> Decision:
     if task.attempt >= task.spec.attempts_max:
         return bury(task, ending(task, "attempts", Fault.WORK), row="T15")
     pause_ms = min(failed.retry_after_ms, at.policy.retry_after_max_ms)
-    return requeue(task, at, row="T15", cause="failed", reason=failed.error, delay_ms=max(backoff(task, at), pause_ms))
+    return requeue(
+        task, at, row="T15", cause="failed", reason=failed.error, delay_ms=max(backoff(task, at), pause_ms)
+    )
 
 
 def overrun(task: Task, _: RunOverdue, at: Moment) -> Decision:
@@ -108,7 +111,7 @@ def take_stop(task: Task, stopped: Stopped, at: Moment) -> Decision:
     return strike(task, at, row="T13", cause="stopped", status="stopped")
 
 
-# --- cancelling ------------------------------------------------------------------------------------------------
+# --- cancelling -------------------------------------------------------------------------------------------
 
 
 def cancel_waiting(task: Task, asked: CancelAsked, at: Moment) -> Decision:
@@ -202,7 +205,7 @@ def proof_timer(at: Moment) -> Timer:
     return Timer(TimerKind.CANCEL, at.now.ms + at.policy.cancel_confirm_ms)
 
 
-# --- what all of them share ------------------------------------------------------------------------------------
+# --- what all of them share -------------------------------------------------------------------------------
 
 
 def finish(
@@ -221,7 +224,13 @@ def finish(
     if over.whose_fault is not None:
         payload |= {"whose_fault": over.whose_fault.value, "error": task.error, "stopped": over.stopped}
     return Decision(
-        task=done, row=row, event=EVENT_OF[state], payload=payload, says=says, status=status, keeps_seat=keeps_seat
+        task=done,
+        row=row,
+        event=EVENT_OF[state],
+        payload=payload,
+        says=says,
+        status=status,
+        keeps_seat=keeps_seat,
     )
 
 
@@ -229,7 +238,9 @@ def bury(
     task: Task, over: Ending, *, row: str, says: tuple[HubFrame, ...] = (), keeps_seat: bool = False
 ) -> Decision:
     """The hub gives up: kept, listed, and started again only by a person, as a new task."""
-    return finish(task, State.DEAD_LETTER, over, row=row, status="dead_letter", says=says, keeps_seat=keeps_seat)
+    return finish(
+        task, State.DEAD_LETTER, over, row=row, status="dead_letter", says=says, keeps_seat=keeps_seat
+    )
 
 
 def requeue(
@@ -247,7 +258,9 @@ def requeue(
     """Back into the queue, unless twenty generations in a row found nobody who would accept it."""
     if task.unaccepted >= at.policy.unaccepted_max:
         task = replace(task, error="nobody would accept it")
-        return bury(task, ending(task, "undeliverable", Fault.POLICY), row=row, says=says, keeps_seat=keeps_seat)
+        return bury(
+            task, ending(task, "undeliverable", Fault.POLICY), row=row, says=says, keeps_seat=keeps_seat
+        )
     back = replace(
         let_go(task),
         state=State.QUEUED,
@@ -255,9 +268,21 @@ def requeue(
         tokens_wasted=task.tokens_wasted + spent(task),
         usage=None,
     )
-    payload = {"cause": cause, "reason": reason, "attempt": task.attempt, "strikes": task.strikes, "delay_ms": delay_ms}
+    payload = {
+        "cause": cause,
+        "reason": reason,
+        "attempt": task.attempt,
+        "strikes": task.strikes,
+        "delay_ms": delay_ms,
+    }
     return Decision(
-        task=back, row=row, event="task_requeued", payload=payload, says=says, status=status, keeps_seat=keeps_seat
+        task=back,
+        row=row,
+        event="task_requeued",
+        payload=payload,
+        says=says,
+        status=status,
+        keeps_seat=keeps_seat,
     )
 
 
@@ -275,7 +300,9 @@ def strike(
     task = replace(count_unaccepted(task), strikes=task.strikes + 1)
     if task.strikes >= at.policy.strikes_max:
         task = replace(task, error=task.error or cause)
-        return bury(task, ending(task, "strikes", Fault.INFRASTRUCTURE), row=row, says=says, keeps_seat=keeps_seat)
+        return bury(
+            task, ending(task, "strikes", Fault.INFRASTRUCTURE), row=row, says=says, keeps_seat=keeps_seat
+        )
     pause_ms = backoff(task, at)
     return requeue(
         task, at, row=row, cause=cause, delay_ms=pause_ms, says=says, keeps_seat=keeps_seat, status=status

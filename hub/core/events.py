@@ -1,7 +1,8 @@
 """What can happen, in the past tense: everything the board is ever told.
 
-Owns the values that links, the API and the clock turn into; never says what follows from them (`board.py` does).
-An event that came over a link names its `Sender`, so that the board can tell the live link from a ghost.
+Owns the values that links, the API and the clock turn into; never says what follows from them (`board.py`
+does). An event that came over a link names its `Sender`, so that the board can tell the live link from a
+ghost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Sender(Struct, frozen=True):
     version: int
 
 
-# --- agents and links ------------------------------------------------------------------------------------------
+# --- agents and links -------------------------------------------------------------------------------------
 
 
 class AgentIdentified(Struct, frozen=True, kw_only=True):
@@ -66,14 +67,16 @@ class FrameHeard(Struct, frozen=True, kw_only=True):
 
 
 class BadFactHeard(Struct, frozen=True, kw_only=True):
-    """A fact with a readable number and an unreadable body: receipted `refused`, so that no gap blocks the instance."""
+    """A fact with a readable number and an unreadable body: receipted `refused`, so that no gap blocks the
+    instance.
+    """
 
     sender: Sender
     seq: Seq
     task_id: TaskId | None
 
 
-# --- people and programs over HTTP -----------------------------------------------------------------------------
+# --- people and programs over HTTP ------------------------------------------------------------------------
 
 
 class TaskSubmitted(Struct, frozen=True, kw_only=True):
@@ -135,7 +138,7 @@ class MessageSubmitted(Struct, frozen=True, kw_only=True):
     reply_to: str | None = None
 
 
-# --- time ------------------------------------------------------------------------------------------------------
+# --- time -------------------------------------------------------------------------------------------------
 
 
 class HubStarted(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Facts of v2 agents: each is applied once, in order, and answered by exactly one receipt.
 
-Owns the order by number, the question whose fact it is, and the receipt. What a fact does to its task is in the table
-(`lifecycle.py`); facts about tasks that the hub does not know are kept as strays.
+Owns the order by number, the question whose fact it is, and the receipt. What a fact does to its task is in
+the table (`lifecycle.py`); facts about tasks that the hub does not know are kept as strays.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ _STRAY = msgspec.json.Encoder()
 
 
 def hear_fact(office: Office, agent: Agent, fact: FactFrame, draft: Draft) -> None:
-    """In order and once: the mark rises in the same answer as the effect of the fact, and then comes the receipt."""
+    """In order and once: the mark rises in the same answer as the effect of the fact, and then comes the
+    receipt.
+    """
     if fact.seq is None or fact.generation is None:
         draft_error(office, agent, ErrorCode.VALIDATION_FAILED, fact, draft)
     elif is_next(office, agent, fact.seq, fact.task_id, fact.generation, draft):
@@ -101,10 +103,14 @@ def receipt(
     instance_id = agent.instance_id
     office.instances[instance_id] = replace(office.instances[instance_id], mark=seq)
     draft.changes.append(MarkMoved(instance_id, seq, task_id))
-    office.tell(agent, TaskAck(task_id=task_id, status=status, seq=seq, generation=generation), draft, task_id)
+    office.tell(
+        agent, TaskAck(task_id=task_id, status=status, seq=seq, generation=generation), draft, task_id
+    )
 
 
-def take_fact(office: Office, agent: Agent, fact: FactFrame, generation: Generation, draft: Draft) -> AckStatus:
+def take_fact(
+    office: Office, agent: Agent, fact: FactFrame, generation: Generation, draft: Draft
+) -> AckStatus:
     """Apply it if it is the holder's and of the current generation; else say `stale`."""
     was_revoked = is_ending(fact) and office.free_seat(agent, fact.task_id, generation)
     task = office.find(fact.task_id)
@@ -143,7 +149,7 @@ def apply_fact(office: Office, agent: Agent, task: Task, fact: FactFrame, draft:
     return decision
 
 
-def happening_of(fact: FactFrame) -> Happening:  # noqa: PLR0911  one line a fact
+def happening_of(fact: FactFrame) -> Happening:  # noqa: C901  one line a fact
     match fact:
         case TaskAccepted():
             return Accepted()
@@ -188,16 +194,12 @@ def note_decline(office: Office, agent: Agent, task: Task, draft: Draft) -> None
 def status_of_repeat(task: Task, fact: FactFrame) -> AckStatus | None:
     """The same fact of the same run once more, after a commit that was refused in part: the same receipt."""
     match fact:
-        case TaskAccepted() if task.is_held and task.is_accepted:
-            return "accepted"
-        case TaskAccepted() if task.state is State.CANCELLING:
+        case TaskAccepted() if task.is_held and (task.is_accepted or task.state is State.CANCELLING):
             return "accepted"
         case TaskComplete() if task.state is State.COMPLETED:
             return "complete"
-        case TaskFailed() if task.state is State.FAILED:
-            return "failed"
-        case TaskFailed() if task.state is State.DEAD_LETTER:
-            return "dead_letter"
+        case TaskFailed() if task.state in (State.FAILED, State.DEAD_LETTER):
+            return "failed" if task.state is State.FAILED else "dead_letter"
         case TaskRejected() if task.state is State.QUEUED:
             return "rejected"
         case TaskStopped() if task.state is State.CANCELLED:
@@ -208,7 +210,7 @@ def status_of_repeat(task: Task, fact: FactFrame) -> AckStatus | None:
             return None
 
 
-# --- what is not, or not any more, this agent's business -------------------------------------------------------
+# --- what is not, or not any more, this agent's business --------------------------------------------------
 
 
 def refuse_stale(
@@ -216,7 +218,11 @@ def refuse_stale(
 ) -> AckStatus:
     """T25, T26: receipted, shown, and without effect. Only a sign that work goes on is answered by a recall."""
     office.rows["T25" if task.is_final else "T26"] += 1
-    members: dict[str, object] = {"frame": frame_type(fact), "current": task.generation, "state": task.state.value}
+    members: dict[str, object] = {
+        "frame": frame_type(fact),
+        "current": task.generation,
+        "state": task.state.value,
+    }
     draft.log("stale", members, task_id=task.task_id, agent_id=agent.agent_id, generation=generation)
     if isinstance(fact, TaskAccepted | InputRequired) and not is_in_hand(task, agent, generation):
         recall(office, agent, task.task_id, generation, "not yours any more", draft)
@@ -237,7 +243,9 @@ def recall(
 
 
 def keep_stray(office: Office, agent: Agent, fact: FactFrame, draft: Draft) -> AckStatus:
-    """A fact about a task, or a generation, that this hub never had: results and failures are kept and listed."""
+    """A fact about a task, or a generation, that this hub never had: results and failures are kept and
+    listed.
+    """
     match fact:
         case TaskComplete():
             status: AckStatus = "complete"
@@ -268,7 +276,9 @@ def stray(agent: Agent, fact: FactFrame, draft: Draft) -> None:
         )
     )
     draft.effects.append(
-        RaiseAlert(kind=AlertKind.STRAY_FACT, agent_id=agent.agent_id, task_id=fact.task_id, detail=frame_type(fact))
+        RaiseAlert(
+            kind=AlertKind.STRAY_FACT, agent_id=agent.agent_id, task_id=fact.task_id, detail=frame_type(fact)
+        )
     )
 
 

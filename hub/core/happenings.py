@@ -1,10 +1,12 @@
 """What can happen to one task, in the past tense, and what a move answers.
 
-Owns the keys of `MOVES`, the `Moment` in which a move is made, and its `Decision`. The board translates letters
-(`events.py`) into these; never the other way round.
+Owns the keys of `MOVES`, the `Moment` in which a move is made, and its `Decision`. The board translates
+letters (`events.py`) into these; never the other way round.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from msgspec import Raw, Struct
 
@@ -18,7 +20,7 @@ class Happening(Struct, frozen=True):
     """Something that has happened to one task."""
 
 
-# --- on the hub's side of the wire -----------------------------------------------------------------------------
+# --- on the hub's side of the wire ------------------------------------------------------------------------
 
 
 class Matched(Happening, frozen=True):
@@ -41,7 +43,7 @@ class AnswerGiven(Happening, frozen=True):
     by: str
 
 
-# --- facts of its holder ---------------------------------------------------------------------------------------
+# --- facts of its holder ----------------------------------------------------------------------------------
 
 
 class Accepted(Happening, frozen=True):
@@ -89,7 +91,7 @@ class AnswerTaken(Happening, frozen=True):
     request_id: RequestId
 
 
-# --- the holder and its link -----------------------------------------------------------------------------------
+# --- the holder and its link ------------------------------------------------------------------------------
 
 
 class SignOfLife(Happening, frozen=True):
@@ -128,7 +130,7 @@ class HolderMovedOn(Happening, frozen=True):
     """A v1 holder that was told to forget the task spoke of something else."""
 
 
-# --- timers ----------------------------------------------------------------------------------------------------
+# --- timers -----------------------------------------------------------------------------------------------
 
 
 class AcceptOverdue(Happening, frozen=True):
@@ -160,7 +162,7 @@ class StartOverdue(Happening, frozen=True):
     pass
 
 
-# --- the answer ------------------------------------------------------------------------------------------------
+# --- the answer -------------------------------------------------------------------------------------------
 
 
 class Moment(Struct, frozen=True):
@@ -180,12 +182,14 @@ class Decision(Struct, frozen=True, kw_only=True):
     """The row of reliability §3.2."""
     event: str | None = None
     """The feed's word for it; None leaves no line."""
-    payload: dict[str, object] = {}
+    payload: Mapping[str, object] = {}
     says: tuple[HubFrame, ...] = ()
     """To the link of its holder, old or new, if that is live."""
     status: AckStatus = "stale"
     """The receipt, if a fact caused it."""
     keeps_seat: bool = False
-    """The seat stays taken until the stop is reported, the next `holding` is without it, or the grace is over."""
+    """The seat stays taken until the stop is reported, the next `holding` is without it, or the grace is
+    over.
+    """
     is_saved: bool = True
     """False for what lives in memory only: renewed leases, reminders."""

@@ -1,7 +1,8 @@
 """Who is who: a name, the instance behind it, its newest link, and what that instance has in hand.
 
-Owns the binding of names to instances, which connection wins, the reconciliation of `holding` with the board, and what
-follows when an instance shows that the hub has lost history. Tokens were checked before; nothing here reads one.
+Owns the binding of names to instances, which connection wins, the reconciliation of `holding` with the
+board, and what follows when an instance shows that the hub has lost history. Tokens were checked before;
+nothing here reads one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
     """Turn it away, or seat it as the live link of its name and go on where it stopped."""
     agent_id, instance_id = event.sender.agent_id, event.sender.instance_id
     agent = office.fleet.get(agent_id)
-    record = agent.record if agent is not None else AgentRecord(agent_id=agent_id, first_seen_wall_ms=draft.now.wall_ms)
+    record = (
+        agent.record
+        if agent is not None
+        else AgentRecord(agent_id=agent_id, first_seen_wall_ms=draft.now.wall_ms)
+    )
     if agent is not None and record.instance_id not in (None, instance_id):
         retry_ms = name_taken_ms(office, agent, draft)
         if retry_ms is not None:
@@ -72,11 +77,13 @@ def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
         draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))
 
 
-# --- may it come in? -------------------------------------------------------------------------------------------
+# --- may it come in? --------------------------------------------------------------------------------------
 
 
 def name_taken_ms(office: Office, agent: Agent, draft: Draft) -> int | None:
-    """How long another instance must wait: its owner is live, or holds work within its grace. None: it is free."""
+    """How long another instance must wait: its owner is live, or holds work within its grace. None: it is
+    free.
+    """
     if agent.is_connected:
         return office.policy.name_in_use_retry_ms
     graces = [
@@ -89,7 +96,9 @@ def name_taken_ms(office: Office, agent: Agent, draft: Draft) -> int | None:
 
 
 def turn_away(event: AgentIdentified, retry_ms: int, draft: Draft) -> None:
-    """4410, with the time after which it is worth coming back. A v1 client would be back in a second: it is held."""
+    """4410, with the time after which it is worth coming back. A v1 client would be back in a second: it is
+    held.
+    """
     from_link = event.sender.link_id
     error = ErrorFrame(error=ErrorCode.NAME_IN_USE.value, retry_after_ms=retry_ms)
     draft.effects.append(Tell(from_link, error))
@@ -114,7 +123,7 @@ def hang_up_replaced(link_id: int, draft: Draft) -> None:
     draft.effects.append(HangUp(link_id, CloseCode.REPLACED, "a newer connection of this instance is live"))
 
 
-# --- it is in --------------------------------------------------------------------------------------------------
+# --- it is in ---------------------------------------------------------------------------------------------
 
 
 def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> bool:
@@ -162,13 +171,19 @@ def remember_instance(office: Office, known: Instance | None, event: AgentIdenti
 
 
 def renew_epoch(office: Office, event: AgentIdentified, mark: Seq, draft: Draft) -> None:
-    """Once in a hub's life: cursors of the old epoch are answered with `reset`, and generations go on far above."""
+    """Once in a hub's life: cursors of the old epoch are answered with `reset`, and generations go on far
+    above.
+    """
     office.is_history_known_lost = True
     office.epoch = event.epoch_if_renewed or office.epoch
-    office.generation_floor = max(office.generation_floor, office.generation_top) + office.policy.generation_leap
+    office.generation_floor = (
+        max(office.generation_floor, office.generation_top) + office.policy.generation_leap
+    )
     reason = f"{event.sender.instance_id} goes on at fact {event.seq_next}, known were {mark}"
     draft.changes.append(EpochRenewed(office.epoch, reason, office.generation_floor))
-    draft.effects.append(RaiseAlert(kind=AlertKind.HISTORY_LOST, agent_id=event.sender.agent_id, detail=reason))
+    draft.effects.append(
+        RaiseAlert(kind=AlertKind.HISTORY_LOST, agent_id=event.sender.agent_id, detail=reason)
+    )
 
 
 def save_record(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> None:
@@ -202,7 +217,7 @@ def welcome(office: Office, agent: Agent, reconciled: Reconciled) -> Identified:
     )
 
 
-# --- what it has in hand ---------------------------------------------------------------------------------------
+# --- what it has in hand ----------------------------------------------------------------------------------
 
 
 def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> Reconciled:
@@ -222,7 +237,9 @@ def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     return reconciled
 
 
-def take_holding(office: Office, agent: Agent, holding: Holding, reconciled: Reconciled, draft: Draft) -> None:
+def take_holding(
+    office: Office, agent: Agent, holding: Holding, reconciled: Reconciled, draft: Draft
+) -> None:
     """One generation that the instance has in hand."""
     task = office.find(holding.task_id)
     held = Held(task_id=holding.task_id, generation=holding.generation)

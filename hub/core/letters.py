@@ -108,7 +108,9 @@ def hear(office: Office, agent: Agent, frame: AgentFrame, message_id: MessageId 
         _hear_v2(office, agent, frame, message_id, draft)
 
 
-def _hear_v2(office: Office, agent: Agent, frame: AgentFrame, message_id: MessageId | None, draft: Draft) -> None:
+def _hear_v2(
+    office: Office, agent: Agent, frame: AgentFrame, message_id: MessageId | None, draft: Draft
+) -> None:
     match frame:
         case (
             TaskAccepted()
@@ -131,7 +133,9 @@ def _hear_v2(office: Office, agent: Agent, frame: AgentFrame, message_id: Messag
             _hear_either(office, agent, frame, message_id, draft)
 
 
-def _hear_v1(office: Office, agent: Agent, frame: AgentFrame, message_id: MessageId | None, draft: Draft) -> None:
+def _hear_v1(
+    office: Office, agent: Agent, frame: AgentFrame, message_id: MessageId | None, draft: Draft
+) -> None:
     match frame:
         case TaskAccepted() | TaskComplete() | TaskFailed() | TaskRejected():
             v1.hear_v1_fact(office, agent, frame, draft)
@@ -167,7 +171,7 @@ Either = (
 """What both generations say in the same way."""
 
 
-def _hear_either(
+def _hear_either(  # noqa: C901  one line a frame
     office: Office, agent: Agent, frame: Either, message_id: MessageId | None, draft: Draft
 ) -> None:
     match frame:

@@ -1,13 +1,14 @@
 """The life of a task is a table: `MOVES[state][what happened] = move`.
 
-A task waits in the queue, is assigned to a holder under a new generation, runs once that holder has accepted it, and
-ends. Three states stand beside the road: `recovering` (the holder is out of reach), `input_required` (a person is
-asked) and `cancelling` (a stop is asked for and not yet proven). From every held state a fact of the holder may end
-it; from the queue only a late result of the last generation may. Final states have no moves.
+A task waits in the queue, is assigned to a holder under a new generation, runs once that holder has accepted
+it, and ends. Three states stand beside the road: `recovering` (the holder is out of reach), `input_required`
+(a person is asked) and `cancelling` (a stop is asked for and not yet proven). From every held state a fact
+of the holder may end it; from the queue only a late result of the last generation may. Final states have no
+moves.
 
-What is not in the table is refused and changes nothing. Who may cause what (the live link, the holder, the current
-generation) is checked before the table is asked; what a move does to seats, deadlines and the feed comes after it.
-`docs/lifecycle.md` is drawn from here.
+What is not in the table is refused and changes nothing. Who may cause what (the live link, the holder, the
+current generation) is checked before the table is asked; what a move does to seats, deadlines and the feed
+comes after it. `docs/lifecycle.md` is drawn from here.
 """
 
 from __future__ import annotations

@@ -59,7 +59,12 @@ def deliver(office: Office, event: MessageSubmitted, from_link: int, draft: Draf
 
 
 def deliver_to_one(
-    office: Office, event: MessageSubmitted, to: AgentId, frame: MessageDelivered, from_link: int, draft: Draft
+    office: Office,
+    event: MessageSubmitted,
+    to: AgentId,
+    frame: MessageDelivered,
+    from_link: int,
+    draft: Draft,
 ) -> None:
     agent = office.fleet.get(to)
     if agent is None or not agent.is_connected:

@@ -1,10 +1,10 @@
 """Waiting tasks and free seats: who gets what, and for a task that is not running, why.
 
-Owns the queue by demand, the rules, and one synchronous pass over both. `first_rule` decides for the scheduler and for
-`explain` alike, so they cannot disagree. Never assigns: it names pairs.
+Owns the queue by demand, the rules, and one synchronous pass over both. `first_rule` decides for the
+scheduler and for `explain` alike, so they cannot disagree. Never assigns: it names pairs.
 
-A task that nobody can take stands in nobody's way (L16): a demand that finds no seat is left alone until an agent that
-could serve it has one again, so a pass looks only at demands that something has stirred.
+A task that nobody can take stands in nobody's way (L16): a demand that finds no seat is left alone until an
+agent that could serve it has one again, so a pass looks only at demands that something has stirred.
 """
 
 from __future__ import annotations
@@ -161,10 +161,12 @@ class Waiting:
 def pairs(
     waiting: Waiting, fleet: Fleet, now_ms: int, *, is_hub_draining: bool
 ) -> Iterator[tuple[TaskId, Agent]]:
-    """One pass. The caller seats each pair before it asks for the next, so that slots are counted as they fill."""
-    for agent in fleet.touched.values():
-        if fleet.settle(agent, now_ms):
-            waiting.stir_for(agent)
+    """One pass. The caller seats each pair before it asks for the next, so that slots are counted as they
+    fill.
+    """
+    for touched in fleet.touched.values():
+        if fleet.settle(touched, now_ms):
+            waiting.stir_for(touched)
     fleet.touched.clear()
     stirred, waiting.stirred = waiting.stirred, set()
     fronts = [(place, demand) for demand in stirred if (place := waiting.first(demand)) is not None]
@@ -214,7 +216,7 @@ def _candidates(demand: Demand, fleet: Fleet) -> Iterable[Agent]:
     return () if agent is None else (agent,)
 
 
-# --- why not? --------------------------------------------------------------------------------------------------
+# --- why not? ---------------------------------------------------------------------------------------------
 
 
 class Exclusion(Struct, frozen=True):
@@ -235,7 +237,9 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(task: Task, fleet: Fleet, now_ms: int, *, is_hub_draining: bool) -> Explanation:
-    """The same rules as the pass. A waiting task with an agent that no rule excludes is taken in the next pass."""
+    """The same rules as the pass. A waiting task with an agent that no rule excludes is taken in the next
+    pass.
+    """
     if task.state != "queued":
         return Explanation(task_id=task.task_id, state=task.state.value, reason=f"it is {task.state.value}")
     if task.not_before_ms > now_ms:

@@ -1,7 +1,8 @@
 """Moves from the queue into somebody's hands and back: the first half of `MOVES`.
 
-Owns assigning, starting, losing and resuming. Each move takes the task, what happened and the moment, and returns a
-Decision; none looks at another task. Endings are in `endings.py`, questions to people in `asking.py`.
+Owns assigning, starting, losing and resuming. Each move takes the task, what happened and the moment, and
+returns a Decision; none looks at another task. Endings are in `endings.py`, questions to people in
+`asking.py`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def start(task: Task, _: Accepted, at: Moment) -> Decision:
         run_due_ms=run_due_ms(task, at),
     )
     return Decision(
-        task=replace(started, timer=lease_timer(started, at)), row="T3", event="task_accepted", status="accepted"
+        task=replace(started, timer=lease_timer(started, at)),
+        row="T3",
+        event="task_accepted",
+        status="accepted",
     )
 
 
@@ -68,7 +72,12 @@ def put_back(task: Task, rejected: Rejected, at: Moment) -> Decision:
     """T4, T24: back in the queue at once and for everybody, no attempt and no strike spent."""
     row = "T24" if rejected.reason == "draining" else "T4"
     return endings.requeue(
-        endings.count_unaccepted(task), at, row=row, cause="rejected", reason=rejected.reason, status="rejected"
+        endings.count_unaccepted(task),
+        at,
+        row=row,
+        cause="rejected",
+        reason=rejected.reason,
+        status="rejected",
     )
 
 
@@ -89,9 +98,7 @@ def renew(task: Task, _: SignOfLife, at: Moment) -> Decision:
 def lose_holder(task: Task, lost: HolderLost, at: Moment) -> Decision:
     """T10: out of reach is not lost. Holder and generation stay, and a grace runs."""
     adrift = replace(task, state=State.RECOVERING, recovering_from=task.state, timer=grace_timer(at))
-    return Decision(
-        task=spared(adrift, at) if lost.is_fresh else adrift, row="T10", event="task_recovering"
-    )
+    return Decision(task=spared(adrift, at) if lost.is_fresh else adrift, row="T10", event="task_recovering")
 
 
 def stay_lost(task: Task, lost: HolderLost, at: Moment) -> Decision:
@@ -117,7 +124,10 @@ def resume(task: Task, back: HolderBack, at: Moment) -> Decision:
         run_due_ms=task.run_due_ms or run_due_ms(task, at),
     )
     return Decision(
-        task=replace(resumed, timer=lease_timer(resumed, at)), row="T11", event="task_resumed", says=answer_again(task)
+        task=replace(resumed, timer=lease_timer(resumed, at)),
+        row="T11",
+        event="task_resumed",
+        says=answer_again(task),
     )
 
 
@@ -141,7 +151,9 @@ def await_word(task: Task, _: HolderInReach, at: Moment) -> Decision:
 
 
 def await_result(task: Task, back: HolderBack, at: Moment) -> Decision:
-    """Queued again, but its last holder is back with the result: wait for that instead of doing it twice (T14)."""
+    """Queued again, but its last holder is back with the result: wait for that instead of doing it twice
+    (T14).
+    """
     if not back.has_result:
         return Decision(task=task, row="T27", is_saved=False)
     held_back = max(task.not_before_ms, at.now.ms + at.policy.accept_ms)
@@ -154,7 +166,9 @@ def orphan(task: Task, gone: HolderGivenUp, at: Moment) -> Decision:
 
 
 def lose_lease(task: Task, _: LeaseExpired, at: Moment) -> Decision:
-    """T13: the link lives and the work is not spoken of. If it runs all the same, a heartbeat will show it (T27)."""
+    """T13: the link lives and the work is not spoken of. If it runs all the same, a heartbeat will show it
+    (T27).
+    """
     return endings.strike(task, at, row="T13", cause="lease_expired", keeps_seat=True)
 
 

@@ -1,8 +1,8 @@
 """Everything the board knows, and the one way in which a task changes.
 
-Owns the open tasks, the fleet, the queue, the deadlines, instances and their marks, and `apply`: ask the table for the
-move, write down what it decides, and keep seats, queue and deadlines in step. Who may ask for a move is decided by its
-callers (`facts.py`, `identify.py`, `requests.py`, `passage.py`, `v1.py`).
+Owns the open tasks, the fleet, the queue, the deadlines, instances and their marks, and `apply`: ask the
+table for the move, write down what it decides, and keep seats, queue and deadlines in step. Who may ask for
+a move is decided by its callers (`facts.py`, `identify.py`, `requests.py`, `passage.py`, `v1.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from protocol.ids import AgentId, Generation, InstanceId, TaskId
 
 
 class Office:
-    """The state of one board. Its parts are read by the modules named above, and changed through its methods."""
+    """The state of one board. Its parts are read by the modules named above, and changed through its
+    methods.
+    """
 
     def __init__(
         self,
@@ -57,7 +59,9 @@ class Office:
         self.instances: dict[InstanceId, Instance] = {one.instance_id: one for one in instances}
         self.declines: dict[TaskId, dict[AgentId, int]] = {}
         self.adrift: set[TaskId] = set()
-        """Held tasks that came back from a refused commit without a live link: recovering at the end of the turn."""
+        """Held tasks that came back from a refused commit without a live link: recovering at the end of the
+        turn.
+        """
         self.counts: Counter[State] = Counter()
         self.rows: Counter[str] = Counter()
         """How often each row of the table was walked."""
@@ -68,7 +72,7 @@ class Office:
         for task in tasks:
             self.put(task, now)
 
-    # --- reading -----------------------------------------------------------------------------------------------
+    # --- reading -------------------------------------------------------------------------------------------
 
     def find(self, task_id: TaskId) -> Task | None:
         """On the board, or still on the shelf."""
@@ -85,7 +89,12 @@ class Office:
     def agent_of(self, holder: Holder | None) -> Agent | None:
         """The agent that can be reached as this holder."""
         agent = None if holder is None else self.fleet.get(holder.agent_id)
-        if agent is None or holder is None or not agent.is_connected or agent.instance_id != holder.instance_id:
+        if (
+            agent is None
+            or holder is None
+            or not agent.is_connected
+            or agent.instance_id != holder.instance_id
+        ):
             return None
         return agent
 
@@ -96,7 +105,7 @@ class Office:
     def _agent_due_ms(self, agent_id: AgentId) -> int | None:
         return self.fleet.agents[agent_id].due_ms()
 
-    # --- saying ------------------------------------------------------------------------------------------------
+    # --- saying --------------------------------------------------------------------------------------------
 
     def tell(self, agent: Agent, frame: HubFrame, draft: Draft, about: TaskId | None = None) -> None:
         """To its live link, in the words it knows."""
@@ -106,7 +115,7 @@ class Office:
         if said is not None:
             draft.effects.append(Tell(agent.link_id, said, about))
 
-    # --- one task ----------------------------------------------------------------------------------------------
+    # --- one task ------------------------------------------------------------------------------------------
 
     def apply(self, task: Task, happening: Happening, draft: Draft) -> Decision | None:
         """What is not in the table changes nothing, and is None."""
@@ -149,7 +158,11 @@ class Office:
         draft.changes.append(TaskSaved(new, 0))
         self.rows["T1"] += 1
         self.put(new, draft.now)
-        draft.log("task_queued", {"priority": new.spec.priority.word, "by": new.spec.submitted_by}, task_id=new.task_id)
+        draft.log(
+            "task_queued",
+            {"priority": new.spec.priority.word, "by": new.spec.submitted_by},
+            task_id=new.task_id,
+        )
         return new
 
     def put(self, task: Task, now: Now) -> None:
@@ -179,14 +192,15 @@ class Office:
         """Seats, queue and deadlines in step with one change."""
         if before.state is not after.state:
             self.counts[before.state] -= 1
-            self.counts[after.state] += 1
+            if not after.is_final:
+                self.counts[after.state] += 1
             if before.holder is not None and after.holder is None:
                 until_ms = self._seat_kept_ms(before.holder, now) if keeps_seat else None
                 self._unseat(before.holder, before, until_ms)
             elif before.holder is None and after.holder is not None:
                 self._seat(after.holder, after)
+        self.generation_top = max(self.generation_top, after.generation)
         if after.is_final:
-            self.counts[after.state] -= 1
             self._drop_open(before)
             self.shelf.put(after)
             return
@@ -207,12 +221,13 @@ class Office:
 
     def _drop_open(self, task: Task) -> None:
         self.tasks.pop(task.task_id, None)
+        self.task_deadlines.forget(task.task_id)
         self.waiting.leave(task.task_id)
         self.declines.pop(task.task_id, None)
         if task.spec.idempotency_key is not None:
             self.by_key.pop(task.spec.idempotency_key, None)
 
-    # --- seats -------------------------------------------------------------------------------------------------
+    # --- seats ---------------------------------------------------------------------------------------------
 
     def _seat(self, holder: Holder, task: Task) -> None:
         agent = self.fleet.get(holder.agent_id)
@@ -229,7 +244,9 @@ class Office:
         self.fleet.touch(agent)
 
     def _seat_kept_ms(self, holder: Holder, now: Now) -> int:
-        """A v1 client never says that it has stopped: its seat is kept for the grace of a kill and no longer."""
+        """A v1 client never says that it has stopped: its seat is kept for the grace of a kill and no
+        longer.
+        """
         return now.ms + (self.policy.cancel_grace_ms if holder.is_v1 else self.policy.grace_ms)
 
     def keep_seat(self, agent: Agent, task_id: TaskId, generation: Generation, until_ms: int) -> None:
@@ -245,7 +262,7 @@ class Office:
         self.fleet.touch(agent)
         return True
 
-    # --- agents ------------------------------------------------------------------------------------------------
+    # --- agents --------------------------------------------------------------------------------------------
 
     def save_agent(self, agent: Agent, record: AgentRecord, draft: Draft) -> None:
         agent.record = record

@@ -1,6 +1,7 @@
 """What the hub says to a holder about one task: the order, its recall, and the answers of people.
 
-Owns the contents of these frames, always as a v2 peer hears them; `v1.py` translates for older ones. Never sends one.
+Owns the contents of these frames, always as a v2 peer hears them; `v1.py` translates for older ones. Never
+sends one.
 """
 
 from __future__ import annotations

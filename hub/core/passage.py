@@ -1,7 +1,7 @@
 """The passage of time, the loss of links, and the ends of hubs.
 
-Owns what `TimePassed`, `LinkLost`, `HubStarted` and `HubDrained` mean: every timer that is due is turned into a happening of its task.
-Never keeps a timer: the tasks and agents do.
+Owns what `TimePassed`, `LinkLost`, `HubStarted` and `HubDrained` mean: every timer that is due is turned
+into a happening of its task. Never keeps a timer: the tasks and agents do.
 """
 
 from __future__ import annotations
@@ -110,11 +110,13 @@ def send_away(office: Office, agent: Agent, draft: Draft) -> None:
         office.tell(agent, Goaway(reason="drained", retry_in_ms=office.policy.drain_ms), draft)
 
 
-# --- links and hubs --------------------------------------------------------------------------------------------
+# --- links and hubs ---------------------------------------------------------------------------------------
 
 
 def lose_link(office: Office, lost: LinkLost, draft: Draft) -> None:
-    """T10: its tasks are out of reach, not lost. A link that was replaced before takes nothing with it (L10)."""
+    """T10: its tasks are out of reach, not lost. A link that was replaced before takes nothing with it
+    (L10).
+    """
     agent = office.fleet.by_link.pop(lost.link_id, None)
     if agent is None:
         return

@@ -28,7 +28,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     run_ms: int = HOUR_MS
     """Start-to-close of a task that names none: every run ends."""
     run_slack_ms: int = 15 * SECOND_MS
-    """The hub's run timer lies this much after the sidecar's own, which has TERM, grace and KILL to get through."""
+    """The hub's run timer lies this much after the sidecar's own, which has TERM, grace and KILL to get
+    through.
+    """
     cancel_confirm_ms: int = 30 * SECOND_MS
     cancel_grace_ms: int = limits.CANCEL_GRACE_MS
     input_ms: int = 24 * HOUR_MS
@@ -53,7 +55,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     name_in_use_retry_ms: int = 30 * SECOND_MS
     """When the other instance is live there is no deadline to name: one lease."""
     generation_leap: int = 1_000_000
-    """After lost history generations go on this far above anything known: more than were issued since any backup."""
+    """After lost history generations go on this far above anything known: more than were issued since any
+    backup.
+    """
     tasks_open_max: int = 500_000
     """Open tasks on one board, about 2 KiB each; one more is answered `overloaded`."""
 
@@ -66,5 +70,7 @@ def backoff_ms(policy: Policy, failures: int, roll: float) -> int:
 
 
 def decline_ms(policy: Policy, declines: int) -> int:
-    """How long a task is not offered again to an agent that has declined it `declines` times before: 1 s x 2^n, at most 30 s."""
+    """How long a task is not offered again to an agent that has declined it `declines` times before: 1 s x
+    2^n, at most 30 s.
+    """
     return min(policy.declined_max_ms, policy.declined_first_ms << min(declines, 20))

@@ -106,7 +106,9 @@ def wrong_state(task: Task) -> Refusal:
 
 
 def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
-    """By hand: a new task with `retry_of`. Terminal is for ever, and times of the first one are its own (L18)."""
+    """By hand: a new task with `retry_of`. Terminal is for ever, and times of the first one are its own
+    (L18).
+    """
     task = office.find(event.task_id)
     if task is None:
         draft.reply = Refusal(kind=RefusalKind.TASK_NOT_FOUND, task_id=event.task_id)
@@ -152,7 +154,7 @@ def question_of(task: Task, event: InputAnswered) -> Question | None:
     return next((one for one in asked if one.request_id == event.request_id), None)
 
 
-# --- agents ----------------------------------------------------------------------------------------------------
+# --- agents -----------------------------------------------------------------------------------------------
 
 Steering = AgentPaused | AgentUnpaused | AgentDrainRequested | AgentDisconnectRequested
 

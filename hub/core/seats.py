@@ -1,7 +1,8 @@
 """Every agent the hub knows: its link, its seats, and why it may not be given work.
 
-Owns what is held, which revoked seats are still taken, quarantine, pause and draining, and the index of agents with a
-free seat. Seats are truth: they are derived from what tasks say, never from what a peer reports. Never changes a task.
+Owns what is held, which revoked seats are still taken, quarantine, pause and draining, and the index of
+agents with a free seat. Seats are truth: they are derived from what tasks say, never from what a peer
+reports. Never changes a task.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ Run = tuple[TaskId, Generation]
 
 
 class Seat:
-    """One seat that is taken. `accepted_seq` numbers the fact that accepted it, where this life of the hub heard it."""
+    """One seat that is taken. `accepted_seq` numbers the fact that accepted it, where this life of the hub
+    heard it.
+    """
 
     __slots__ = ("accepted_seq", "generation")
 

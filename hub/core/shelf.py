@@ -1,7 +1,7 @@
 """Tasks that are over, for as long as somebody may still ask: late frames, repeated keys, retries.
 
-Owns a bounded cache of rows that are not on the board. What falls off is read from the ledger again when it is wanted
-(`Board.wants`); nothing here is the only copy.
+Owns a bounded cache of rows that are not on the board. What falls off is read from the ledger again when it
+is wanted (`Board.wants`); nothing here is the only copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHELF_BYTES_MAX: Final = 32 * MIB
 class Shelf:
     """The least recently touched falls off first."""
 
-    __slots__ = ("_bytes", "_by_key", "_tasks")
+    __slots__ = ("_by_key", "_bytes", "_tasks")
 
     def __init__(self) -> None:
         self._tasks: OrderedDict[TaskId, Task] = OrderedDict()

@@ -1,7 +1,7 @@
 """Passing talk of agents: progress, logs, usage, heartbeats, and what they say about themselves.
 
-Owns what keeps a lease alive and what is remembered without being written down: nothing here makes a change except a
-heartbeat that shows a run to be gone (T13). Facts are in `facts.py`.
+Owns what keeps a lease alive and what is remembered without being written down: nothing here makes a change
+except a heartbeat that shows a run to be gone (T13). Facts are in `facts.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from hub.core.task import Task, Usage
 from protocol.frames import (
     AgentRestarting,
     Agents,
-    Draining,
     Heartbeat,
     PassingFrame,
     ResourceReport,
@@ -54,10 +53,14 @@ def hear_passing(office: Office, agent: Agent, frame: PassingFrame, draft: Draft
 
 
 def note_passing(office: Office, task: Task, frame: PassingFrame) -> None:
-    """The last word on progress and usage: in memory, and written with the next change. Progress never falls."""
+    """The last word on progress and usage: in memory, and written with the next change. Progress never
+    falls.
+    """
     if isinstance(frame, TaskProgress):
         if frame.progress is not None or frame.message is not None:
-            progress = task.progress if frame.progress is None else max(task.progress or 0.0, float(frame.progress))
+            progress = (
+                task.progress if frame.progress is None else max(task.progress or 0.0, float(frame.progress))
+            )
             office.remember(replace(task, progress=progress, message=frame.message or task.message))
     elif isinstance(frame, TaskUsage):
         usage = Usage(
@@ -100,7 +103,9 @@ def hear_heartbeat(office: Office, agent: Agent, beat: Heartbeat, draft: Draft) 
 
 
 def is_receipt_on_its_way(office: Office, agent: Agent, task_id: TaskId, generation: Generation) -> bool:
-    """Ended by a fact of this agent that was heard before the beat: what the hub itself ended is in `revoked`."""
+    """Ended by a fact of this agent that was heard before the beat: what the hub itself ended is in
+    `revoked`.
+    """
     task = office.find(task_id)
     is_of_it = task is not None and is_of_holder(task, agent, generation)
     return is_of_it and (task_id, generation) not in agent.revoked

@@ -76,7 +76,9 @@ class TimerKind(StrEnum):
 
 
 class Now(Struct, frozen=True):
-    """The time as the core is told it: `ms` is monotonic and decides; `wall_ms` is for people and for the disk."""
+    """The time as the core is told it: `ms` is monotonic and decides; `wall_ms` is for people and for the
+    disk.
+    """
 
     ms: int
     wall_ms: int

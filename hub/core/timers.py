@@ -23,8 +23,6 @@ def due_ms(task: Task, *, is_in_line: bool) -> int | None:
     return task.not_before_ms if task.start_by_ms is None else min(task.not_before_ms, task.start_by_ms)
 
 
-
-
 def accept_timer(at: Moment) -> Timer:
     return Timer(TimerKind.ACCEPT, at.now.ms + at.policy.accept_ms)
 
@@ -34,8 +32,11 @@ def grace_timer(at: Moment) -> Timer:
 
 
 def lease_timer(task: Task, at: Moment) -> Timer:
-    """While a person is asked, the wait for the answer; for a v1 holder, which has no lease, the end of the run."""
-    assert task.holder is not None and task.run_due_ms is not None, "only work in hand has a lease"
+    """While a person is asked, the wait for the answer; for a v1 holder, which has no lease, the end of the
+    run.
+    """
+    assert task.holder is not None, "only work in hand has a lease"
+    assert task.run_due_ms is not None, "what runs has an end"
     if task.state is State.INPUT_REQUIRED:
         return Timer(TimerKind.INPUT, task.run_due_ms)
     if task.holder.is_v1:
@@ -48,7 +49,9 @@ def run_due_ms(task: Task, at: Moment) -> int:
 
 
 def spared(task: Task, at: Moment) -> Task:
-    """No run times out because the hub itself was away: its holder has a whole grace to come back with the result."""
+    """No run times out because the hub itself was away: its holder has a whole grace to come back with the
+    result.
+    """
     if task.run_due_ms is None:
         return task
     return replace(task, run_due_ms=max(task.run_due_ms, at.now.ms + at.policy.grace_ms))

@@ -1,8 +1,8 @@
 """One turn of the loop, without the loop: letters in, one batch out, and what may be told once it is durable.
 
-Owns the composition of answers and the sorting out of a commit that was refused in part. The dispatcher and the
-simulation both run it, so that what is simulated is what is shipped. Never waits for the commit: `settle` is called
-with its outcome.
+Owns the composition of answers and the sorting out of a commit that was refused in part. The dispatcher and
+the simulation both run it, so that what is simulated is what is shipped. Never waits for the commit:
+`settle` is called with its outcome.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ NOBODY: Refused = frozenset()
 
 
 class Settled(Struct, frozen=True):
-    """What follows from a commit: replies by the place of their letter, effects in order, and letters to ask again."""
+    """What follows from a commit: replies by the place of their letter, effects in order, and letters to ask
+    again.
+    """
 
     replies: tuple[tuple[int, Reply], ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -53,7 +55,9 @@ class Turn:
         yield from self.seating.changes
 
     def settle(self, refused: Refused = NOBODY, found: Iterable[Task] = ()) -> Settled:
-        """The commit is through. What belongs to refused tasks was not written: it is not told, but asked again."""
+        """The commit is through. What belongs to refused tasks was not written: it is not told, but asked
+        again.
+        """
         if not refused:
             return self._settled(())
         again, marks = self._unwritten(refused)
@@ -61,7 +65,9 @@ class Turn:
         return self._settled(again, refused)
 
     def abandon(self, found: Iterable[Task] = ()) -> Settled:
-        """Nothing was written, and nothing will be: every letter must be asked again. `found` are the touched rows."""
+        """Nothing was written, and nothing will be: every letter must be asked again. `found` are the
+        touched rows.
+        """
         marks: dict[InstanceId, Seq] = {}
         for change in self.changes:
             if isinstance(change, MarkMoved):
@@ -70,7 +76,9 @@ class Turn:
         return Settled(again=tuple(range(len(self.answers))))
 
     def _unwritten(self, refused: Refused) -> tuple[frozenset[int], dict[InstanceId, Seq]]:
-        """Letters that touched a refused task, or came after such a one from the same instance; and the marks that hold."""
+        """Letters that touched a refused task, or came after such a one from the same instance; and the
+        marks that hold.
+        """
         again: set[int] = set()
         marks: dict[InstanceId, Seq] = {}
         for number, answer in enumerate(self.answers):

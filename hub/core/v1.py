@@ -1,8 +1,8 @@
 """Agents of the first generation: no numbers, often no generation, one seat, and habits of their own.
 
-Owns every rule of contracts §1.2 for them: which generation an unnumbered frame means, what resumes a task, which ack
-a repeat gets, and who gets an error. What they hear is translated in `v1_speech.py`; what a fact does to its task is
-in the same table as for everybody.
+Owns every rule of contracts §1.2 for them: which generation an unnumbered frame means, what resumes a task,
+which ack a repeat gets, and who gets an error. What they hear is translated in `v1_speech.py`; what a fact
+does to its task is in the same table as for everybody.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ from hub.core.facts import apply_fact, is_ending, is_in_hand, is_of_holder, stat
 from hub.core.happenings import Accepted, HolderBack, HolderMovedOn
 from hub.core.office import Office
 from hub.core.seats import Agent
-from hub.core.task import State, Task
 from hub.core.talk import note_passing, pass_on
+from hub.core.task import State, Task
 from protocol.errors import ErrorCode
 from protocol.frames import (
     AckStatus,
     AgentFrame,
     ErrorFrame,
     Fact,
-    FactFrame,
-    InputAck,
-    InputRequired,
     StateReport,
     StateReportAck,
     TaskAccepted,
@@ -37,15 +34,11 @@ from protocol.frames import (
     TaskCancelled,
     TaskComplete,
     TaskContinue,
-    TaskDone,
     TaskFailed,
-    TaskLog,
     TaskProgress,
     TaskReassign,
     TaskRecovering,
     TaskRejected,
-    TaskStopped,
-    TaskUsage,
     frame_type,
 )
 from protocol.ids import Generation, TaskId
@@ -54,7 +47,6 @@ REMEMBERED_MAX: Final = 256
 """Tasks of one connection whose generation and last ack are remembered: a v1 client has one at a time."""
 
 V1Fact = TaskAccepted | TaskRejected | TaskComplete | TaskFailed
-V2Only = TaskStopped | TaskDone | InputRequired | InputAck | TaskLog | TaskUsage
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -79,7 +71,7 @@ def notice_v1(office: Office, agent: Agent, frame: AgentFrame, draft: Draft) -> 
             office.apply(task, HolderMovedOn(), draft)
 
 
-# --- facts -----------------------------------------------------------------------------------------------------
+# --- facts ------------------------------------------------------------------------------------------------
 
 
 def hear_v1_fact(office: Office, agent: Agent, fact: V1Fact, draft: Draft) -> None:
@@ -165,20 +157,14 @@ def remember(where: OrderedDict[Key, Value], key: Key, value: Value) -> None:
         where.popitem(last=False)
 
 
-def complain(
-    office: Office, agent: Agent, code: ErrorCode, frame: AgentFrame, draft: Draft
-) -> None:
+def complain(office: Office, agent: Agent, code: ErrorCode, frame: AgentFrame, draft: Draft) -> None:
     """An error that a client can act on: it names the task and the frame (L51)."""
     task_id = getattr(frame, "task_id", None)
     error = ErrorFrame(error=code.value, task_id=task_id, message_type=frame_type(frame))
     office.tell(agent, error, draft, task_id)
 
 
-def refuse_v2_word(office: Office, agent: Agent, frame: V2Only, draft: Draft) -> None:
-    complain(office, agent, ErrorCode.UNKNOWN_MESSAGE_TYPE, frame, draft)
-
-
-# --- signs of life ---------------------------------------------------------------------------------------------
+# --- signs of life ----------------------------------------------------------------------------------------
 
 
 def hear_v1_progress(office: Office, agent: Agent, progress: TaskProgress, draft: Draft) -> None:
@@ -196,7 +182,9 @@ def hear_v1_progress(office: Office, agent: Agent, progress: TaskProgress, draft
 
 
 def pick_up(office: Office, agent: Agent, task: Task, draft: Draft) -> bool:
-    """Any frame of the current generation from the holder resumes it, and counts as acceptance. False: it is cancelled."""
+    """Any frame of the current generation from the holder resumes it, and counts as acceptance. False: it is
+    cancelled.
+    """
     if task.state is State.CANCELLING:
         return False
     if task.state is State.ASSIGNED:
@@ -218,7 +206,9 @@ def hear_recovering(office: Office, agent: Agent, frame: TaskRecovering, draft: 
     task = office.tasks.get(frame.task_id)
     if task is not None and is_in_hand(task, agent, frame.generation or task.generation):
         if pick_up(office, agent, task, draft):
-            office.tell(agent, TaskContinue(task_id=task.task_id, generation=task.generation), draft, task.task_id)
+            office.tell(
+                agent, TaskContinue(task_id=task.task_id, generation=task.generation), draft, task.task_id
+            )
             return
         forget(office, agent, task.task_id, draft)
     office.tell(agent, TaskReassign(task_id=frame.task_id), draft, frame.task_id)

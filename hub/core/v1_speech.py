@@ -1,7 +1,7 @@
 """What a v1 client gets to hear: the same things in the words it knows.
 
-Owns the translation of every hub frame for a peer that knows only the frames marked v1 (contracts §1.2). Never decides
-what is said.
+Owns the translation of every hub frame for a peer that knows only the frames marked v1 (contracts §1.2).
+Never decides what is said.
 """
 
 from __future__ import annotations
