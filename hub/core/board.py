@@ -63,7 +63,9 @@ class Board:
     # --- the verbs -----------------------------------------------------------------------------------------
 
     def wants(self, event: Event) -> Wants:
-        """Rows that this event may be decided with and that are not here: read them, and `learn` them first."""
+        """Rows that this event may be decided with and that are not here: read them, and `learn` them
+        first.
+        """
         match event:
             case TaskSubmitted():
                 key = event.spec.idempotency_key

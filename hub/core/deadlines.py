@@ -59,7 +59,9 @@ class Deadlines(Generic[Key]):
         return None
 
     def pop_due(self, now_ms: int) -> list[Key]:
-        """Every key that is really due, earliest first. What is still due afterwards must be watched again."""
+        """Every key that is really due, earliest first. What is still due afterwards must be watched
+        again.
+        """
         due = []
         while (next_ms := self.next_ms()) is not None and next_ms <= now_ms:
             _, key = heappop(self._heap)

@@ -225,7 +225,9 @@ class Answer(Struct, frozen=True):
 
 
 class Wants(Struct, frozen=True):
-    """Rows that are not on the board and that an event can only be decided with: the shell reads them first."""
+    """Rows that are not on the board and that an event can only be decided with: the shell reads them
+    first.
+    """
 
     tasks: frozenset[TaskId] = frozenset()
     keys: frozenset[str] = frozenset()

@@ -170,7 +170,9 @@ def give_up_proof(task: Task, _: GraceOver | HolderGivenUp, at: Moment) -> Decis
 
 
 def accept_no_proof(task: Task, _: ProofOverdue | HolderMovedOn, at: Moment) -> Decision:
-    """T20 with a v1 holder, which knows no proof: its next frame about something else, or the time, must do."""
+    """T20 with a v1 holder, which knows no proof: its next frame about something else, or the time,
+    must do.
+    """
     return cancelled(task, UNPROVEN)
 
 

@@ -27,7 +27,9 @@ class Sender(Struct, frozen=True):
 
 
 class AgentIdentified(Struct, frozen=True, kw_only=True):
-    """An authenticated identify. For a v1 client `instance_id` is `v1:` and its token id, `holding` is None."""
+    """An authenticated identify. For a v1 client `instance_id` is `v1:` and its token id, `holding` is
+    None.
+    """
 
     sender: Sender
     name: str

@@ -129,7 +129,9 @@ def take_fact(
 
 
 def is_of_holder(task: Task, agent: Agent, generation: Generation) -> bool:
-    """T14's guard: the current generation, from its holder or, when that has been given up, its last holder."""
+    """T14's guard: the current generation, from its holder or, when that has been given up, its last
+    holder.
+    """
     holder = task.holder or task.last_holder
     return generation == task.generation and holder is not None and holder.instance_id == agent.instance_id
 
@@ -216,7 +218,9 @@ def status_of_repeat(task: Task, fact: FactFrame) -> AckStatus | None:
 def refuse_stale(
     office: Office, agent: Agent, task: Task, fact: FactFrame, generation: Generation, draft: Draft
 ) -> AckStatus:
-    """T25, T26: receipted, shown, and without effect. Only a sign that work goes on is answered by a recall."""
+    """T25, T26: receipted, shown, and without effect. Only a sign that work goes on is answered by a
+    recall.
+    """
     office.rows["T25" if task.is_final else "T26"] += 1
     members: dict[str, object] = {
         "frame": frame_type(fact),

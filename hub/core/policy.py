@@ -17,7 +17,9 @@ HOUR_MS: Final = 60 * MINUTE_MS
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """One hub's rules. The defaults are what the documents promise; a test or an operator may choose others."""
+    """One hub's rules. The defaults are what the documents promise; a test or an operator may choose
+    others.
+    """
 
     heartbeat_ms: int = limits.HEARTBEAT_MS
     accept_ms: int = limits.ACCEPT_MS

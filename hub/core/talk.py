@@ -38,7 +38,9 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def hear_passing(office: Office, agent: Agent, frame: PassingFrame, draft: Draft) -> None:
-    """T6: it renews the lease and passes by. Of a run that is not this agent's, it is answered by a recall."""
+    """T6: it renews the lease and passes by. Of a run that is not this agent's, it is answered by a
+    recall.
+    """
     task = office.tasks.get(frame.task_id)
     generation = frame.generation
     if generation is None:

@@ -33,12 +33,14 @@ class Settled(Struct, frozen=True):
 
 
 class Turn:
-    """Ask the board about each letter, fill the seats, and hold everything back until the batch is durable."""
+    """Ask the board about each letter, fill the seats, and hold everything back until the batch is
+    durable.
+    """
 
     def __init__(self, board: Board, letters: Sequence[Event], now: Now, rolls: Iterable[float]) -> None:
         """One roll for each letter and one for the match at the end."""
         self._board = board
-        self._now = now
+        self.now = now
         dice = iter(rolls)
         self.answers: list[Answer] = [board.handle(letter, now, next(dice)) for letter in letters]
         self.seating = board.match(now, next(dice))
@@ -61,7 +63,7 @@ class Turn:
         if not refused:
             return self._settled(())
         again, marks = self._unwritten(refused)
-        self._board.reload(refused, found, self._now, marks)
+        self._board.reload(refused, found, self.now, marks)
         return self._settled(again, refused)
 
     def abandon(self, found: Iterable[Task] = ()) -> Settled:
@@ -72,7 +74,7 @@ class Turn:
         for change in self.changes:
             if isinstance(change, MarkMoved):
                 marks.setdefault(change.instance_id, Seq(change.seq - 1))
-        self._board.reload(self.touched, found, self._now, marks)
+        self._board.reload(self.touched, found, self.now, marks)
         return Settled(again=tuple(range(len(self.answers))))
 
     def _unwritten(self, refused: Refused) -> tuple[frozenset[int], dict[InstanceId, Seq]]:
