@@ -31,6 +31,7 @@ from sidecar.events import (
     StopRequested,
     StorageFilled,
     StorageFreed,
+    TalkDropped,
     TimePassed,
 )
 from sidecar.hands import Hand, Run, holding_of
@@ -72,7 +73,7 @@ class Desk:
 
     # --- the verbs ----------------------------------------------------------------------------------------
 
-    def handle(self, event: DeskEvent, now: Now) -> DeskAnswer:  # noqa: C901  a flat table, checked by its type
+    def handle(self, event: DeskEvent, now: Now) -> DeskAnswer:  # noqa: C901, PLR0912  a flat table
         """Decide what follows. Make the records durable, and only then perform the effects, in order."""
         self._draft.begin(now)
         match event:
@@ -82,6 +83,8 @@ class Desk:
                 self._end_run(event)
             case RunReported():
                 self._hear_run(event)
+            case TalkDropped():
+                self._lose_talk(event)
             case LinkOpened():
                 self._has_link = True
                 self._draft.link_id, self._draft.is_open = event.link_id, False
@@ -335,6 +338,11 @@ class Desk:
             self._talk.hear(run.task_id, run.generation, report)
             if self._draft.is_open:
                 self._pass_on(self._talk.say_of(run.task_id, self._draft.now.mono_ms))
+
+    def _lose_talk(self, dropped: TalkDropped) -> None:
+        hand = self._hands.get(dropped.task_id)
+        if hand is not None and hand.running.generation == dropped.generation:
+            self._talk.lose(dropped.task_id, dropped.generation, dropped.count)
 
     def _end_run(self, ended: RunEnded) -> None:
         hand = self._hands[ended.task_id]

@@ -52,6 +52,14 @@ class RunReported(Struct, frozen=True):
     report: Report
 
 
+class TalkDropped(Struct, frozen=True):
+    """A run talked faster than anybody could listen: so many of its words were not kept."""
+
+    task_id: TaskId
+    generation: Generation
+    count: int
+
+
 class RunEnded(Struct, frozen=True):
     """A run is over and nothing of it is left."""
 
@@ -86,6 +94,7 @@ DeskEvent: TypeAlias = (
     | LinkLost
     | HubSaid
     | RunReported
+    | TalkDropped
     | RunEnded
     | DrainRequested
     | StopRequested

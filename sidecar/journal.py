@@ -225,13 +225,18 @@ class JournalBook:
         book.compact()
         return book, notices
 
+    @property
+    def is_long(self) -> bool:
+        """The next commit will write a shorter file, which takes a moment."""
+        return self._size - self._compacted > max(COMPACT_BYTES, 2 * self._compacted)
+
     def commit(self, records: Sequence[Record]) -> None:
         """Write one turn; return when it is durable, as far as it must be.
 
         What only forgets (receipts, marks) need not be: a hub that hears such a fact again says `duplicate`.
         Raises JournalFull (nothing written; the same records may be committed again) or JournalBroken.
         """
-        if self._size - self._compacted > max(COMPACT_BYTES, 2 * self._compacted):
+        if self.is_long:
             try:
                 self.compact()
             except JournalFull:

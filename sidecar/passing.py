@@ -79,6 +79,11 @@ class Passing:
                     )
                 )
 
+    def lose(self, count: int) -> None:
+        """Let the gap show: in `dropped` of the next progress, and in `n` of the next line."""
+        self._dropped += count
+        self._n += count
+
     def due_ms(self) -> int | None:
         """When there will be something to say; None when nothing waits."""
         times = []
@@ -173,6 +178,13 @@ class Talk:
     def say_of(self, task_id: TaskId, now_ms: int) -> list[PassingFrame]:
         """What is due, of one run."""
         return self._of[task_id].say(now_ms)
+
+    def lose(self, task_id: TaskId, generation: Generation, count: int) -> None:
+        """Some words of a run were dropped before they came here; the next ones say so."""
+        passing = self._of.get(task_id)
+        if passing is None:
+            passing = self._of[task_id] = Passing(task_id, generation)
+        passing.lose(count)
 
     def last_words(self, task_id: TaskId, now_ms: int) -> list[PassingFrame]:
         """All that waits, of a run that is over."""

@@ -1,0 +1,116 @@
+"""Everything a user of the sidecar may set, frozen, with the bound of each value.
+
+Owns the names, the defaults and their reasons. Never reads a file or the environment (`console/options.py`
+does); the command runner's own table is read by the runner that it configures.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from protocol import limits
+from sidecar.errors import SettingsError
+
+RANGES: Final[dict[str, tuple[int, int]]] = {
+    "slots": (1, limits.SLOTS_MAX),
+    "health_port": (0, 65_535),
+    "drain_ms": (0, 24 * 3_600_000),
+    "retry_least_ms": (1, 60_000),
+    "retry_most_ms": (1, 600_000),
+}
+
+AGENT_ID_FORBIDDEN: Final = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)))
+
+
+def state_root() -> Path:
+    """Where sidecars of this user keep their journals when nobody says otherwise."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "crewhub" / "sidecar"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    # --- the hub and this agent
+    hub_url: str = ""
+    """ws, wss, http or https; empty: the hub that `hub serve` on this machine wrote down."""
+    agent_id: str = ""
+    """Empty: the machine's name."""
+    token: str = ""
+    """Better in a file (SIDECAR_TOKEN_FILE or --token-file): other programs can read an environment."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's. The hub's certificate is always verified."""
+    wire: Literal["json", "msgpack"] = "json"
+
+    # --- what it can do
+    capabilities: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    slots: int = 1
+    command: tuple[str, ...] = ()
+    """The program of the command runner, argument by argument; never a shell's line."""
+    commands: dict[str, Any] = field(default_factory=dict)
+    """Programs by plugin name; see `runners/command.py`."""
+
+    # --- this process
+    state_dir: Path | None = None
+    """Folder (0700) of journal, token and lock; None: one a name below `state_root()`."""
+    health_port: int = 0
+    """0: no health endpoint."""
+    health_host: str = "127.0.0.1"
+    drain_ms: int = 10 * 60_000
+    """How long SIGTERM waits for runs before it stops them."""
+    once: bool = False
+    """Do one task and leave."""
+    retry_least_ms: int = 500
+    retry_most_ms: int = 30_000
+    """The window in which a redial falls, at random over all of it, so that a fleet does not come back as
+    one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    history_file: Path | None = None
+    """Where the sidecar writes its part of the checker's history; None: nowhere."""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise SettingsError(f"{name} is {value}, and must be from {least} to {most}")
+        if self.retry_least_ms > self.retry_most_ms:
+            raise SettingsError("retry_least_ms is above retry_most_ms")
+        if len(self.agent_id) > limits.AGENT_ID_LENGTH_MAX or AGENT_ID_FORBIDDEN & set(self.agent_id):
+            raise SettingsError(
+                f"agent_id has at most {limits.AGENT_ID_LENGTH_MAX} characters and no control characters"
+            )
+        if self.agent_id == "broadcast":
+            raise SettingsError("agent_id `broadcast` is taken: it is the address of everybody")
+
+    @property
+    def folder(self) -> Path:
+        """This agent's state folder."""
+        return self.state_dir or state_root() / quote(self.agent_id, safe="")
+
+
+def websocket_url(url: str) -> str:
+    """The address of the agents' WebSocket, from whatever form of the hub's address somebody gave."""
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    if parts.scheme not in schemes or not parts.hostname:
+        raise SettingsError(f"`{url}` is not the address of a hub; write for example wss://hub.example.org")
+    if parts.username or parts.password or parts.query:
+        raise SettingsError("the address of a hub has neither a user nor a query: tokens travel in a header")
+    path = parts.path.rstrip("/")
+    return urlunsplit(
+        (schemes[parts.scheme], parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", "")
+    )
+
+
+def http_url(ws_url: str) -> str:
+    """The address of the same hub's HTTP API."""
+    parts = urlsplit(ws_url)
+    path = parts.path.removesuffix("/ws")
+    return urlunsplit(("https" if parts.scheme == "wss" else "http", parts.netloc, path, "", ""))
+
+
+assert all(name in Settings.__dataclass_fields__ for name in RANGES)
