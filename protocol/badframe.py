@@ -6,7 +6,7 @@ Owns `BadFrame` and the words in which a fault is told to its sender. Never rais
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,13 +14,14 @@ from msgspec import Struct
 from protocol.errors import ErrorCode
 from protocol.frames import ErrorFrame, FieldError, Frame
 from protocol.ids import Generation, Seq, TaskId
+from protocol.limits import TASK_ID_LENGTH_MAX
 from protocol.shapes import Shape
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Everything that decoding a stranger's bytes may raise."""
 
 _DETAIL_LENGTH_MAX: Final = 200
-_TYPE_LENGTH_MAX: Final = 64
+_WORD_LENGTH_MAX: Final = TASK_ID_LENGTH_MAX
 _PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 _MISSING: Final = re.compile(r"^Object missing required field `([^`]*)`")
 
@@ -70,7 +71,7 @@ def bad_member(
         code=ErrorCode.FRAME_TOO_BIG if error == "too_big" else ErrorCode.VALIDATION_FAILED,
         index=index,
         message_type=shape.name,
-        task_id=getattr(frame, "task_id", None),
+        task_id=speakable(getattr(frame, "task_id", None)),
         seq=getattr(frame, "seq", None),
         generation=getattr(frame, "generation", None),
         errors=(FieldError(field=field, error=error, detail=detail),),
@@ -87,9 +88,13 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
     if missing:
         field = f"{field}.{missing.group(1)}" if field else missing.group(1)
     word = "missing" if missing else "wrong_type" if ", got `" in detail else "not_allowed"
-    return FieldError(field=field, error=word, detail=detail[:_DETAIL_LENGTH_MAX])
+    fit = "".join(character if character.isprintable() else "?" for character in detail[:_DETAIL_LENGTH_MAX])
+    return FieldError(field=field, error=word, detail=fit)
 
 
-def speakable(name: str | None) -> str | None:
-    """A stranger's word, if it is fit to be said back: short, and without control characters."""
-    return name if name is not None and len(name) <= _TYPE_LENGTH_MAX and name.isprintable() else None
+Word = TypeVar("Word", bound=str)
+
+
+def speakable(word: Word | None) -> Word | None:
+    """A stranger's word, if it is fit to be said back and written down: short, no control characters."""
+    return word if word is not None and len(word) <= _WORD_LENGTH_MAX and word.isprintable() else None

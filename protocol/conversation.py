@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from protocol.badframe import BadFrame, reply_to_bad, unreadable
+from protocol.badframe import BadFrame, reply_to_bad, speakable, unreadable
 from protocol.close import CloseCode
 from protocol.codec import Announcement, FrameDecoder, Message, Wire, encode_frame, pack
 from protocol.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
@@ -138,9 +138,7 @@ class Conversation(ABC, Generic[Heard, Said]):
 
     @abstractmethod
     def _permitted(self, frame: Said) -> Said:
-        """The frame as this peer may see it, after noting what saying it changes. Raises
-        LocalProtocolError."""
-        raise NotImplementedError
+        """The frame as this peer may see it, after noting what saying it changes."""
 
     def _refuse_to_say(self, frame: Frame, why: str) -> LocalProtocolError:
         return LocalProtocolError(f"`{frame_type(frame)}` may not be said: {why}")
@@ -351,7 +349,7 @@ def _unnumbered(fact: Fact, missing: str, index: int | None) -> BadFrame:
         index=index,
         code=ErrorCode.VALIDATION_FAILED,
         message_type=frame_type(fact),
-        task_id=fact.task_id,
+        task_id=speakable(fact.task_id),
         seq=fact.seq,
         generation=fact.generation,
         errors=(

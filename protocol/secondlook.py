@@ -81,6 +81,15 @@ class SecondLook(Generic[F]):
         return found
 
     def _forgiven(self, data: bytes, name: str) -> F | FieldError:
+        try:
+            return self._strictly(data, name)
+        except UnicodeDecodeError:
+            return _whole(Flaw.INVALID_UTF8)
+        except RecursionError:
+            # The head was read one call higher up: text as deep as the stack allows gets this far.
+            return _whole(Flaw.TOO_DEEP)
+
+    def _strictly(self, data: bytes, name: str) -> F | FieldError:
         shape, strict = self._shapes[name], self._strict[name]
         loose = self._loose[name].decode(data)
         attributes = dict(zip(loose.__struct_encode_fields__, loose.__struct_fields__, strict=True))
@@ -123,11 +132,15 @@ class SecondLook(Generic[F]):
             index=index,
             code=code,
             message_type=speakable(name),
-            task_id=_read(self._task_id, head.task_id),
+            task_id=speakable(_read(self._task_id, head.task_id)),
             seq=_read(self._seq, head.seq) if is_fact else None,
             generation=_read(self._generation, head.generation),
             errors=(wrong,),
         )
+
+
+def _whole(flaw: Flaw) -> FieldError:
+    return FieldError(field="", error=flaw, detail=FLAW_SENTENCES[flaw])
 
 
 def _read(decoder: Any, raw: Raw | UnsetType) -> Any:

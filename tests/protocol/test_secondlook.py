@@ -160,3 +160,31 @@ def test_unknown_members_are_ignored(wire: Wire) -> None:
 
 def test_the_last_of_two_equal_names_counts() -> None:
     assert hear('{"type":"wake_result","attempt":1,"attempt":2}') == WakeResult(attempt=2)
+
+
+def test_text_in_messagepack_that_is_not_utf8_is_told() -> None:
+    """Found by the fuzzer: the second look fell over what the first had refused."""
+    broken = b"\x82\xa4type\xa6status\xa6status\xa1\xff"
+    assert refused(broken, Wire.MSGPACK) == ("validation_failed", "", "invalid_utf8")
+
+
+def test_text_that_is_nested_as_deep_as_the_stack_allows_is_told() -> None:
+    """Somewhere between shallow and deep the first look fails and the head can still be read, or just not."""
+    words = set()
+    for depth in range(100, 1_200):
+        nested = "[" * depth + "]" * depth
+        bad = hear('{"type":"status","status":5,"x":' + nested + "}")
+        assert isinstance(bad, BadFrame)
+        words.add(bad.errors[0].error)
+    assert words == {"wrong_type", "too_deep"}
+
+
+def test_words_that_are_unfit_to_be_said_are_not_said_back() -> None:
+    """Found by the fuzzer: an answer that quoted U+0000 could not be read by the one it was for."""
+    bad = hear(r'{"type":"task_accepted","task_id":"task\u0000","seq":1,"generation":1}')
+    assert isinstance(bad, BadFrame)
+    assert (bad.task_id, bad.seq) == (None, 1)
+    bad = hear(r'{"type":"task_stopped","task_id":"a\u001bb","how":"\u0000\u001b[2J"}')
+    assert isinstance(bad, BadFrame)
+    assert bad.task_id is None
+    assert bad.errors[0].detail.isprintable()
