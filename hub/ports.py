@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from hub.core.effects import AgentRecord, Change, Instance
+from hub.core.effects import AgentRecord, Change, Instance, TaskSaved
 from hub.core.task import Now, Task
 from protocol.ids import TaskId
 
@@ -41,6 +41,11 @@ class Batch(Struct, frozen=True):
     changes: tuple[Change, ...]
     now: Now
 
+    @property
+    def has_new_tasks(self) -> bool:
+        """Whether it takes something new into the house: refused below the watermark of free disk."""
+        return any(isinstance(change, TaskSaved) and change.expected_version == 0 for change in self.changes)
+
 
 class Committed(Struct, frozen=True):
     """What became durable. `refused` names tasks whose row was not as expected: nothing of theirs was written,
@@ -69,7 +74,13 @@ class Found(Struct, frozen=True):
 
 
 class StorageFull(Exception):
-    """No room to commit. The letters are kept; the dispatcher waits and tries again; pushes are answered 503."""
+    """No room to commit, and nothing was written. The letters are kept; the dispatcher waits and tries again;
+    pushes are answered 503."""
+
+    def __init__(self, reason: str = "the disk is full", *, is_for_pushes_only: bool = False) -> None:
+        """`is_for_pushes_only`: below the watermark of free disk; the batch without its new tasks finds room."""
+        super().__init__(reason)
+        self.is_for_pushes_only = is_for_pushes_only
 
 
 class StorageBroken(Exception):

@@ -1,0 +1,246 @@
+"""The only bridge between a task and its row.
+
+Owns which members are columns, how the rest lies in `life` and `spec` as JSON, and the change of clocks: in the
+core a deadline is monotonic, on the disk it is wall time, after a restart it is rebased. Never touches a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
+from protocol.ids import Generation, TaskId
+
+
+# msgspec (seen with 0.22) reads `Raw | None` as null and nothing else. A member that is absent when it is None can
+# be `Raw` to it: then JSON's own null comes back as `null`, and what was never there as None.
+if TYPE_CHECKING:
+    OptionalRaw = Raw | None
+else:
+    OptionalRaw = Raw
+
+K = TypeVar("K", bound=Struct)
+
+
+class KeptSpec(Spec, frozen=True, kw_only=True, omit_defaults=True):
+    """A spec as it lies in its row, without the description, which is a column."""
+
+    inputs: OptionalRaw = None
+
+
+class KeptQuestion(Question, frozen=True, kw_only=True, omit_defaults=True):
+    schema: OptionalRaw = None
+    answer: OptionalRaw = None
+
+
+class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What changes in a task and is no column. What a later program added is ignored; absent is default."""
+
+    unaccepted: int = 0
+    resends: int = 0
+    is_accepted: bool = False
+    holder: Holder | None = None
+    last_holder: Holder | None = None
+    timer_kind: TimerKind | None = None
+    timer_due_wall_ms: int = 0
+    run_due_wall_ms: int | None = None
+    run_left_ms: int | None = None
+    not_before_wall_ms: int = 0
+    start_by_wall_ms: int | None = None
+    recovering_from: State | None = None
+    question: KeptQuestion | None = None
+    answers: tuple[KeptQuestion, ...] = ()
+    done: tuple[StepKept, ...] = ()
+    cancel_reason: str | None = None
+    cancelled_by: str | None = None
+    result: OptionalRaw = None
+    error: str | None = None
+    ending: Ending | None = None
+    progress: float | None = None
+    message: str | None = None
+    usage: Usage | None = None
+    tokens_wasted: int = 0
+
+
+encode: Final = msgspec.json.Encoder().encode
+life_of: Final = msgspec.json.Decoder(Life).decode
+spec_of: Final = msgspec.json.Decoder(KeptSpec).decode
+
+SPEC_MEMBERS: Final = Spec.__struct_fields__
+QUESTION_MEMBERS: Final = Question.__struct_fields__
+members_of_spec: Final = attrgetter(*SPEC_MEMBERS)
+members_of_question: Final = attrgetter(*QUESTION_MEMBERS)
+
+COLUMNS: Final = (
+    "task_id",
+    "version",
+    "state",
+    "generation",
+    "attempt",
+    "strikes",
+    "created_wall_ms",
+    "updated_wall_ms",
+    "life",
+)
+"""What a reader selects from `tasks`, in the order in which `task_of` takes them; `SPEC_COLUMNS` follow."""
+
+SPEC_COLUMNS: Final = ("description", "spec")
+
+MOVED_COLUMNS: Final = (
+    "number",
+    "expected",
+    "version",
+    "state",
+    "agent_id",
+    "generation",
+    "attempt",
+    "strikes",
+    "holder",
+    "last_holder",
+    "updated_wall_ms",
+    "due_wall_ms",
+    "life",
+)
+"""What a saved change writes; the first two say to which row."""
+
+NEW_COLUMNS: Final = (
+    "number",
+    *MOVED_COLUMNS[2:],
+    "task_id",
+    "priority",
+    "plugin",
+    "idempotency_key",
+    "created_wall_ms",
+)
+"""What a new task writes into `tasks`; `SPEC_COLUMNS` go into `submissions`."""
+
+
+def wall_less_mono(now: Now) -> int:
+    """What must be added to monotonic time to get wall time, as of this moment."""
+    return now.wall_ms - now.ms
+
+
+def spec_as(kind: type[K], spec: Spec, description: str) -> K:
+    """The same members as the other of Spec and KeptSpec."""
+    members: dict[str, Any] = dict(zip(SPEC_MEMBERS, members_of_spec(spec), strict=True))
+    members["description"] = description
+    return kind(**members)
+
+
+def question_as(kind: type[K], question: Question) -> K:
+    return kind(**dict(zip(QUESTION_MEMBERS, members_of_question(question), strict=True)))
+
+
+def life_row(task: Task, shift_ms: int) -> Life:
+    timer = task.timer
+    return Life(
+        unaccepted=task.unaccepted,
+        resends=task.resends,
+        is_accepted=task.is_accepted,
+        holder=task.holder,
+        last_holder=task.last_holder,
+        timer_kind=timer.kind if timer is not None else None,
+        timer_due_wall_ms=timer.due_ms + shift_ms if timer is not None else 0,
+        run_due_wall_ms=shifted(task.run_due_ms, shift_ms),
+        run_left_ms=task.run_left_ms,
+        not_before_wall_ms=task.not_before_ms + shift_ms if task.not_before_ms else 0,
+        start_by_wall_ms=shifted(task.start_by_ms, shift_ms),
+        recovering_from=task.recovering_from,
+        question=question_as(KeptQuestion, task.question) if task.question is not None else None,
+        answers=tuple(question_as(KeptQuestion, answer) for answer in task.answers) if task.answers else (),
+        done=task.done,
+        cancel_reason=task.cancel_reason,
+        cancelled_by=task.cancelled_by,
+        result=task.result,
+        error=task.error,
+        ending=task.ending,
+        progress=task.progress,
+        message=task.message,
+        usage=task.usage,
+        tokens_wasted=task.tokens_wasted,
+    )
+
+
+def shifted(due_ms: int | None, shift_ms: int) -> int | None:
+    return None if due_ms is None else due_ms + shift_ms
+
+
+def moved_row(task: Task, number: int, expected: int, now: Now) -> tuple[Any, ...]:
+    """The values of MOVED_COLUMNS; `life` is JSON text as bytes."""
+    life = life_row(task, wall_less_mono(now))
+    holder, last = task.holder, task.last_holder
+    shown = holder or last
+    return (
+        number,
+        expected,
+        task.version,
+        task.state.value,
+        shown.agent_id if shown is not None else task.spec.assign_to,
+        task.generation,
+        task.attempt,
+        task.strikes,
+        holder.instance_id if holder is not None else None,
+        last.instance_id if last is not None else None,
+        task.updated_wall_ms,
+        life.timer_due_wall_ms if task.timer is not None else None,
+        str(encode(life), "utf-8"),
+    )
+
+
+def new_row(task: Task, number: int, now: Now) -> tuple[Any, ...]:
+    """The values of NEW_COLUMNS."""
+    spec = task.spec
+    tail = (task.task_id, spec.priority.value, spec.plugin, spec.idempotency_key, task.created_wall_ms)
+    return (number, *moved_row(task, number, 0, now)[2:], *tail)
+
+
+def submission_row(task: Task, number: int) -> tuple[int, str, str]:
+    """The number and the values of SPEC_COLUMNS."""
+    return number, task.spec.description, str(encode(spec_as(KeptSpec, task.spec, "")), "utf-8")
+
+
+def task_of(row: Sequence[Any], shift_ms: int) -> Task:
+    """A task from COLUMNS and SPEC_COLUMNS, its deadlines on the clock that is `shift_ms` behind the wall."""
+    life = life_of(row[8])
+    timer = None
+    if life.timer_kind is not None:
+        timer = Timer(life.timer_kind, life.timer_due_wall_ms - shift_ms)
+    return Task(
+        task_id=TaskId(row[0]),
+        spec=spec_as(Spec, spec_of(row[10]), row[9]),
+        version=row[1],
+        state=State(row[2]),
+        generation=Generation(row[3]),
+        attempt=row[4],
+        strikes=row[5],
+        created_wall_ms=row[6],
+        updated_wall_ms=row[7],
+        unaccepted=life.unaccepted,
+        resends=life.resends,
+        is_accepted=life.is_accepted,
+        holder=life.holder,
+        last_holder=life.last_holder,
+        timer=timer,
+        run_due_ms=shifted(life.run_due_wall_ms, -shift_ms),
+        run_left_ms=life.run_left_ms,
+        not_before_ms=life.not_before_wall_ms - shift_ms if life.not_before_wall_ms else 0,
+        start_by_ms=shifted(life.start_by_wall_ms, -shift_ms),
+        recovering_from=life.recovering_from,
+        question=question_as(Question, life.question) if life.question is not None else None,
+        answers=tuple(question_as(Question, answer) for answer in life.answers) if life.answers else (),
+        done=life.done,
+        cancel_reason=life.cancel_reason,
+        cancelled_by=life.cancelled_by,
+        result=life.result,
+        error=life.error,
+        ending=life.ending,
+        progress=life.progress,
+        message=life.message,
+        usage=life.usage,
+        tokens_wasted=life.tokens_wasted,
+    )

@@ -1,0 +1,117 @@
+"""The statements of the ledger, made of Core expressions once and kept as text.
+
+A batch is written set by set: the rows travel as one JSON array and one statement unpacks it, so that the writer's
+thread leaves and takes the interpreter's lock once a set and not once a row. With a busy event loop beside it,
+taking that lock can cost milliseconds each time (ADR 0003). Never runs a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Select,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.dml import Insert
+from sqlmodel import SQLModel
+
+from hub.core.task import FINAL, State
+from hub.store import rows, tables
+
+DIALECT: Final = sqlite.dialect()
+
+OPEN_STATES: Final = tuple(sorted(state.value for state in State if state not in FINAL))
+FINAL_STATES: Final = tuple(sorted(state.value for state in FINAL))
+
+
+def table(row: type[SQLModel]) -> Any:
+    """The Core table of a SQLModel class, whose columns SQLModel does not type."""
+    return SQLModel.metadata.tables[str(row.__tablename__)]
+
+
+TASKS: Final = table(tables.TaskRow)
+SUBMISSIONS: Final = table(tables.SubmissionRow)
+EVENTS: Final = table(tables.EventRow)
+INSTANCES: Final = table(tables.InstanceRow)
+AGENTS: Final = table(tables.AgentRow)
+
+
+def text_of(statement: ClauseElement) -> str:
+    """The statement as SQL, with `?` for its one parameter."""
+    return str(statement.compile(dialect=DIALECT))
+
+
+def text_alone(statement: ClauseElement) -> str:
+    """A statement without a parameter, its constants written out."""
+    return str(statement.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
+
+
+def unpacked(names: Iterable[str]) -> Select[Any]:
+    """The members of each array in the array that is the statement's parameter, under these names."""
+    each = func.jsonb_each(bindparam("rows")).table_valued("value")
+    values: list[ColumnElement[Any]] = [
+        each.c.value.op("->>")(literal_column(str(index))).label(name) for index, name in enumerate(names)
+    ]
+    return select(*values).select_from(each)
+
+
+def insert_into(target: Any, names: tuple[str, ...]) -> Insert:
+    return insert(target).from_select(list(names), unpacked(names))
+
+
+def moved() -> ClauseElement:
+    """Compare and set, row by row. A final task is left alone whatever is expected of it (D3)."""
+    given = unpacked(rows.MOVED_COLUMNS).subquery("given")
+    values: Mapping[str, Any] = {name: given.c[name] for name in rows.MOVED_COLUMNS[2:]}
+    return (
+        update(TASKS)
+        .values(values)
+        .where(TASKS.c.number == given.c.number)
+        .where(TASKS.c.version == given.c.expected)
+        .where(TASKS.c.state.not_in([literal_column(f"'{state}'") for state in FINAL_STATES]))
+    )
+
+
+def found(target: Any, name: str, *columns: Any) -> Select[Any]:
+    """These columns of the rows whose column `name` is in the JSON array that is the parameter."""
+    each = func.json_each(bindparam("rows")).table_valued("value")
+    return select(*columns).select_from(each.join(target, target.c[name] == each.c.value))
+
+
+def whole(*columns: Any) -> Select[Any]:
+    """A task with what was asked: what `rows.task_of` takes."""
+    task = [TASKS.c[name] for name in rows.COLUMNS]
+    spec = [SUBMISSIONS.c[name] for name in rows.SPEC_COLUMNS]
+    both = TASKS.join(SUBMISSIONS, SUBMISSIONS.c.number == TASKS.c.number)
+    return select(*task, *spec, *columns).select_from(both)
+
+
+def found_whole(name: str) -> Select[Any]:
+    each = func.json_each(bindparam("rows")).table_valued("value")
+    return whole().where(TASKS.c[name].in_(select(each.c.value)))
+
+
+EVENT_COLUMNS: Final = ("offset", "event", "task_id", "agent_id", "generation", "timestamp", "payload")
+INSTANCE_COLUMNS: Final = ("instance_id", "agent_id", "mark", "boot_id", "connection", "seen_wall_ms")
+
+PLACES: Final = text_of(
+    found(TASKS, "task_id", TASKS.c.task_id, TASKS.c.number, TASKS.c.version, TASKS.c.state)
+)
+KEYS: Final = text_of(found(TASKS, "idempotency_key", TASKS.c.idempotency_key))
+NEW_TASKS: Final = text_of(insert_into(TASKS, rows.NEW_COLUMNS))
+NEW_SUBMISSIONS: Final = text_of(insert_into(SUBMISSIONS, ("number", *rows.SPEC_COLUMNS)))
+MOVED_TASKS: Final = text_of(moved())
+NEW_EVENTS: Final = text_of(insert_into(EVENTS, EVENT_COLUMNS))
+LOADED_TASKS: Final = text_alone(whole().where(TASKS.c.state.in_(OPEN_STATES)).order_by(TASKS.c.number))
+FOUND_BY_ID: Final = text_of(found_whole("task_id"))
+FOUND_BY_KEY: Final = text_of(found_whole("idempotency_key"))

@@ -1,0 +1,317 @@
+"""One batch becomes rows: the order of the sets, and what is refused.
+
+Owns compare-and-set, the places of new rows (task numbers and event offsets, both without gap), and the marks that
+a refused task holds back. Runs inside a transaction that `ledger.py` begins and ends, on the writer's thread alone;
+never commits, and never remembers a place before that transaction is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from hub.core.effects import (
+    AgentRecord,
+    AgentSaved,
+    Change,
+    EpochRenewed,
+    EventLogged,
+    Instance,
+    InstanceSaved,
+    MailKept,
+    MarkMoved,
+    StrayKept,
+    TaskSaved,
+)
+from hub.core.task import FINAL, Task
+from hub.ports import Batch, Committed, CommittedEvent
+from hub.store import mail, rows, statements
+from protocol.ids import InstanceId, Seq, TaskId
+
+STRAYS_MAX: Final = 10_000
+"""Facts about unknown tasks that are kept; the oldest go first. A restored hub hears a few."""
+
+encode: Final = msgspec.json.Encoder().encode
+agent_of: Final = msgspec.json.Decoder(AgentRecord).decode
+
+
+class Places(Struct, frozen=True):
+    """Where the next rows go. Only what is committed counts."""
+
+    last_number: int
+    last_offset: int
+
+
+class Sheet:
+    """A batch, sorted by kind in one walk."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.now = batch.now
+        self.saves: dict[TaskId, TaskSaved] = {}
+        self.events: list[EventLogged] = []
+        self.instances: list[InstanceSaved | MarkMoved] = []
+        self.agents: dict[str, AgentRecord] = {}
+        self.strays: list[StrayKept] = []
+        self.mail: list[MailKept] = []
+        self.epoch: EpochRenewed | None = None
+        for change in batch.changes:
+            self._take(change)
+
+    def _take(self, change: Change) -> None:
+        match change:
+            case TaskSaved(task=task):
+                assert task.task_id not in self.saves, f"{task.task_id} is saved twice in one batch"
+                self.saves[task.task_id] = change
+            case EventLogged():
+                self.events.append(change)
+            case MarkMoved() | InstanceSaved():
+                self.instances.append(change)
+            case AgentSaved(agent):
+                self.agents[agent.agent_id] = agent
+            case StrayKept():
+                self.strays.append(change)
+            case MailKept():
+                self.mail.append(change)
+            case EpochRenewed():
+                self.epoch = change
+
+
+def run_with(connection: apsw.Connection, sql: str, given: Iterable[object]) -> list[tuple[Any, ...]]:
+    """One statement over a JSON array of rows."""
+    found: list[tuple[Any, ...]] = connection.execute(sql, (str(encode(tuple(given)), "utf-8"),)).fetchall()
+    return found
+
+
+def read_places(connection: apsw.Connection) -> Places:
+    found = connection.execute(
+        "SELECT (SELECT coalesce(max(number), 0) FROM submissions),"
+        ' (SELECT coalesce(max("offset"), 0) FROM events)'
+    ).fetchone()
+    assert found is not None, "an aggregate has one row"
+    return Places(int(found[0]), int(found[1]))
+
+
+def write_batch(connection: apsw.Connection, batch: Batch, places: Places) -> tuple[Committed, Places]:
+    """Write all of a batch but what belongs to tasks that are refused."""
+    sheet = Sheet(batch)
+    refused, places = write_tasks(connection, sheet, places)
+    events, places = write_events(connection, sheet, refused, places)
+    if sheet.instances:
+        write_instances(connection, sheet, refused)
+    if sheet.agents:
+        write_agents(connection, sheet.agents.values())
+    if sheet.strays:
+        write_strays(connection, sheet.strays)
+    if sheet.mail:
+        mail.deliver(connection, sheet.mail)
+    if sheet.epoch is not None:
+        connection.execute(
+            "UPDATE meta SET epoch = ?, generation_floor = ?",
+            (sheet.epoch.epoch, sheet.epoch.generation_floor),
+        )
+    found = find_refused(connection, sheet, refused) if refused else ()
+    return Committed(events=events, refused=refused, found=found), places
+
+
+# --- tasks --------------------------------------------------------------------------------------------------
+
+
+def write_tasks(
+    connection: apsw.Connection, sheet: Sheet, places: Places
+) -> tuple[frozenset[TaskId], Places]:
+    if not sheet.saves:
+        return frozenset(), places
+    known = {row[0]: row[1:] for row in run_with(connection, statements.PLACES, sheet.saves)}
+    taken = taken_keys(connection, [save.task for save in sheet.saves.values() if save.expected_version == 0])
+    number = places.last_number
+    new: list[tuple[Any, ...]] = []
+    submissions: list[tuple[Any, ...]] = []
+    moved: list[tuple[Any, ...]] = []
+    refused: set[TaskId] = set()
+    for task_id, save in sheet.saves.items():
+        task = save.task
+        place = known.get(task_id)
+        if place is not None and place[1] == save.expected_version and place[2] not in FINAL:
+            moved.append(rows.moved_row(task, place[0], save.expected_version, sheet.now))
+        elif place is None and save.expected_version == 0 and task.spec.idempotency_key not in taken:
+            number += 1
+            new.append(rows.new_row(task, number, sheet.now))
+            submissions.append(rows.submission_row(task, number))
+            if task.spec.idempotency_key is not None:
+                taken.add(task.spec.idempotency_key)
+        else:
+            refused.add(task_id)
+    before = connection.total_changes()
+    if new:
+        run_with(connection, statements.NEW_TASKS, new)
+        run_with(connection, statements.NEW_SUBMISSIONS, submissions)
+    if moved:
+        run_with(connection, statements.MOVED_TASKS, moved)
+    written = connection.total_changes() - before
+    assert written == 2 * len(new) + len(moved), (
+        f"{written} rows, {len(new)} new and {len(moved)} moved tasks"
+    )
+    return frozenset(refused), Places(number, places.last_offset)
+
+
+def taken_keys(connection: apsw.Connection, tasks: Iterable[Task]) -> set[str | None]:
+    keys = [task.spec.idempotency_key for task in tasks if task.spec.idempotency_key is not None]
+    return {row[0] for row in run_with(connection, statements.KEYS, keys)} if keys else set()
+
+
+def find_refused(connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId]) -> tuple[Task, ...]:
+    """The rows in the way: of the same id, or with the same key."""
+    keys = [sheet.saves[task_id].task.spec.idempotency_key for task_id in refused]
+    return find_tasks(
+        connection, sorted(refused), [key for key in keys if key is not None], rows.wall_less_mono(sheet.now)
+    )
+
+
+def find_tasks(
+    connection: apsw.Connection, tasks: Iterable[str], keys: Iterable[str], shift_ms: int
+) -> tuple[Task, ...]:
+    """Rows by id and by key, each once."""
+    found: dict[str, Task] = {}
+    for sql, wanted in ((statements.FOUND_BY_ID, tuple(tasks)), (statements.FOUND_BY_KEY, tuple(keys))):
+        for row in run_with(connection, sql, wanted) if wanted else ():
+            found[row[0]] = rows.task_of(row, shift_ms)
+    return tuple(found.values())
+
+
+# --- the log ------------------------------------------------------------------------------------------------
+
+
+def write_events(
+    connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId], places: Places
+) -> tuple[tuple[CommittedEvent, ...], Places]:
+    kept = [event for event in sheet.events if event.task_id is None or event.task_id not in refused]
+    if not kept:
+        return (), places
+    events = tuple(
+        CommittedEvent(
+            offset=offset,
+            event=event.event,
+            task_id=event.task_id,
+            agent_id=event.agent_id,
+            generation=event.generation,
+            timestamp=event.timestamp,
+            payload=event.payload,
+        )
+        for offset, event in enumerate(kept, places.last_offset + 1)
+    )
+    run_with(connection, statements.NEW_EVENTS, [event_row(event) for event in events])
+    return events, Places(places.last_number, events[-1].offset)
+
+
+def event_row(event: CommittedEvent) -> tuple[Any, ...]:
+    return (
+        event.offset,
+        event.event,
+        event.task_id,
+        event.agent_id,
+        event.generation,
+        event.timestamp,
+        str(event.payload, "utf-8"),
+    )
+
+
+# --- marks --------------------------------------------------------------------------------------------------
+
+
+class Marks:
+    """What a batch says of its instances, in its own order."""
+
+    def __init__(self, sheet: Sheet, refused: frozenset[TaskId]) -> None:
+        self.saved: dict[InstanceId, Instance] = {}
+        self.moved: dict[InstanceId, Seq] = {}
+        self.held_back: set[InstanceId] = set()
+        for change in sheet.instances:
+            match change:
+                case InstanceSaved(instance):
+                    first = self.saved.get(instance.instance_id)
+                    mark = first.mark if first is not None else instance.mark
+                    self.saved[instance.instance_id] = msgspec.structs.replace(instance, mark=mark)
+                    if sheet.epoch is not None and instance.instance_id not in self.held_back:
+                        self.moved[instance.instance_id] = instance.mark
+                case MarkMoved(instance_id, seq, task_id):
+                    if task_id is not None and task_id in refused:
+                        self.held_back.add(instance_id)
+                    if instance_id not in self.held_back:
+                        self.moved[instance_id] = seq
+
+
+SAVE_INSTANCE: Final = (
+    "INSERT INTO instances (instance_id, agent_id, mark, boot_id, connection, seen_wall_ms)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5"
+    " FROM jsonb_each(?) WHERE true"
+    " ON CONFLICT (instance_id) DO UPDATE SET agent_id = excluded.agent_id, boot_id = excluded.boot_id,"
+    " connection = excluded.connection, seen_wall_ms = excluded.seen_wall_ms"
+)
+MOVE_MARK: Final = (
+    "UPDATE instances SET mark = given.mark FROM"
+    " (SELECT value ->> 0 AS instance_id, value ->> 1 AS mark FROM jsonb_each(?)) AS given"
+    " WHERE instances.instance_id = given.instance_id"
+)
+SAVE_AGENT: Final = (
+    "INSERT OR REPLACE INTO agents (agent_id, record) SELECT value ->> 0, value ->> 1 FROM jsonb_each(?)"
+)
+
+
+def write_instances(connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId]) -> None:
+    """A mark is raised by MarkMoved alone, except at the first save and in a batch that renews the epoch."""
+    marks = Marks(sheet, refused)
+    if marks.saved:
+        run_with(connection, SAVE_INSTANCE, [instance_row(instance) for instance in marks.saved.values()])
+    if marks.moved:
+        run_with(connection, MOVE_MARK, marks.moved.items())
+
+
+def instance_row(instance: Instance) -> tuple[Any, ...]:
+    return (
+        instance.instance_id,
+        instance.agent_id,
+        instance.mark,
+        instance.boot_id,
+        instance.connection,
+        instance.seen_wall_ms,
+    )
+
+
+def read_instances(connection: apsw.Connection) -> tuple[Instance, ...]:
+    found = connection.execute(
+        "SELECT instance_id, agent_id, mark, boot_id, connection, seen_wall_ms FROM instances ORDER BY rowid"
+    )
+    names = ("instance_id", "agent_id", "mark", "boot_id", "connection", "seen_wall_ms")
+    return tuple(msgspec.convert(dict(zip(names, row, strict=True)), Instance) for row in found)
+
+
+# --- agents and strays --------------------------------------------------------------------------------------
+
+
+def write_agents(connection: apsw.Connection, agents: Iterable[AgentRecord]) -> None:
+    run_with(connection, SAVE_AGENT, [(agent.agent_id, str(encode(agent), "utf-8")) for agent in agents])
+
+
+def read_agents(connection: apsw.Connection) -> tuple[AgentRecord, ...]:
+    found = connection.execute("SELECT record FROM agents ORDER BY agent_id")
+    return tuple(agent_of(row[0]) for row in found)
+
+
+def write_strays(connection: apsw.Connection, strays: Iterable[StrayKept]) -> None:
+    for stray in strays:
+        values: Mapping[str, Any] = {
+            **msgspec.structs.asdict(stray),
+            "frame": str(stray.frame, "utf-8"),
+        }
+        connection.execute(
+            "INSERT INTO strays (agent_id, instance_id, task_id, generation, frame_type, frame, wall_ms)"
+            " VALUES (:agent_id, :instance_id, :task_id, :generation, :frame_type, :frame, :wall_ms)",
+            values,
+        )
+    connection.execute(
+        "DELETE FROM strays WHERE number <= (SELECT max(number) FROM strays) - ?", (STRAYS_MAX,)
+    )
