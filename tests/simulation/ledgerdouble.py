@@ -1,0 +1,183 @@
+"""A ledger in memory: the contract of `hub.ports.Ledger` without a disk, and without waiting.
+
+Owns rows, log, marks and the order in which a batch is refused or written. Deadlines are kept against the
+wall clock, as a disk keeps them. Never decides anything.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hub.core.effects import (
+    AgentRecord,
+    AgentSaved,
+    Change,
+    EpochRenewed,
+    EventLogged,
+    Instance,
+    InstanceSaved,
+    MailKept,
+    MarkMoved,
+    StrayKept,
+    TaskSaved,
+)
+from hub.core.task import Now, Task, Timer
+from hub.ports import Batch, Committed, CommittedEvent, Found, Loaded
+from protocol.ids import AgentId, InstanceId, TaskId
+
+
+class Page:
+    """One batch while it is being written."""
+
+    __slots__ = ("events", "has_lost_history", "refused", "stopped")
+
+    def __init__(self, refused: frozenset[TaskId]) -> None:
+        self.refused: frozenset[TaskId | None] = refused
+        self.stopped: set[InstanceId] = set()
+        """Instances of which a fact was refused with its task: no later mark of theirs is written."""
+        self.events: list[CommittedEvent] = []
+        self.has_lost_history = False
+
+
+class MemoryLedger:
+    """What would be on the disk."""
+
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
+        self.generation_floor = 0
+        self.rows: dict[TaskId, Task] = {}
+        self.keys: dict[str, TaskId] = {}
+        self.instances: dict[InstanceId, Instance] = {}
+        self.agents: dict[AgentId, AgentRecord] = {}
+        self.log: list[CommittedEvent] = []
+        self.strays: list[StrayKept] = []
+        self.mail: list[MailKept] = []
+        self._wall_less_mono: dict[TaskId, int] = {}
+
+    def copy(self) -> MemoryLedger:
+        """A backup."""
+        other = MemoryLedger(self.epoch)
+        other.generation_floor = self.generation_floor
+        other.rows, other.keys = dict(self.rows), dict(self.keys)
+        other.instances, other.agents = dict(self.instances), dict(self.agents)
+        other.log, other.strays, other.mail = list(self.log), list(self.strays), list(self.mail)
+        other._wall_less_mono = dict(self._wall_less_mono)
+        return other
+
+    def touch(self, task_id: TaskId) -> None:
+        """Another writer has been at this row: it says the same and has another version."""
+        row = self.rows[task_id]
+        self.rows[task_id] = replace(row, version=row.version + 1)
+
+    # --- the port ------------------------------------------------------------------------------------------
+
+    def load(self, now: Now) -> Loaded:
+        """Everything that is open, with its deadlines on the monotonic clock of this life."""
+        now_less = now.wall_ms - now.ms
+        for task_id, row in self.rows.items():
+            if not row.is_final:
+                shift_ms = self._wall_less_mono[task_id] - now_less
+                self.rows[task_id] = _shifted(row, shift_ms)
+                self._wall_less_mono[task_id] = now_less
+        return Loaded(
+            tasks=tuple(row for row in self.rows.values() if not row.is_final),
+            instances=tuple(self.instances.values()),
+            agents=tuple(self.agents.values()),
+            epoch=self.epoch,
+            generation_floor=self.generation_floor,
+            last_offset=len(self.log),
+        )
+
+    def commit(self, batch: Batch) -> Committed:
+        """All of it, but for tasks whose row is not as expected."""
+        refused = frozenset(
+            change.task.task_id
+            for change in batch.changes
+            if isinstance(change, TaskSaved) and not self._is_as_expected(change)
+        )
+        page = Page(refused)
+        for change in batch.changes:
+            self._write(change, batch.now, page)
+        return Committed(
+            events=tuple(page.events),
+            refused=refused,
+            found=tuple(self.rows[task_id] for task_id in sorted(refused) if task_id in self.rows),
+        )
+
+    def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
+        """Rows by id, and by key."""
+        wanted = {*tasks, *(self.keys[key] for key in keys if key in self.keys)}
+        return Found(tasks=tuple(self.rows[task_id] for task_id in sorted(wanted) if task_id in self.rows))
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _is_as_expected(self, change: TaskSaved) -> bool:
+        row = self.rows.get(change.task.task_id)
+        key = change.task.spec.idempotency_key
+        is_key_free = key is None or self.keys.get(key, change.task.task_id) == change.task.task_id
+        return (row.version if row is not None else 0) == change.expected_version and is_key_free
+
+    def _write(self, change: Change, now: Now, page: Page) -> None:
+        match change:
+            case TaskSaved(task=task) if task.task_id not in page.refused:
+                self._save(task, now)
+            case EventLogged() if change.task_id not in page.refused:
+                page.events.append(self._logged(change))
+            case MarkMoved(instance_id, seq, task_id):
+                if task_id in page.refused:
+                    page.stopped.add(instance_id)
+                if instance_id not in page.stopped:
+                    self.instances[instance_id] = replace(self.instances[instance_id], mark=seq)
+            case AgentSaved(agent):
+                self.agents[agent.agent_id] = agent
+            case StrayKept():
+                self.strays.append(change)
+            case MailKept():
+                self.mail.append(change)
+            case _:
+                self._write_history(change, page)
+
+    def _write_history(self, change: Change, page: Page) -> None:
+        """An instance keeps the mark that is on disk, unless it is new or has just shown that the disk is
+        behind."""
+        if isinstance(change, InstanceSaved):
+            instance = change.instance
+            known = self.instances.get(instance.instance_id)
+            is_behind = instance.mark > known.mark if known is not None else False
+            if known is not None and not (page.has_lost_history or is_behind):
+                instance = replace(instance, mark=known.mark)
+            self.instances[instance.instance_id] = instance
+        elif isinstance(change, EpochRenewed):
+            page.has_lost_history = True
+            self.epoch = change.epoch
+            self.generation_floor = change.generation_floor
+
+    def _save(self, task: Task, now: Now) -> None:
+        self.rows[task.task_id] = task
+        self._wall_less_mono[task.task_id] = now.wall_ms - now.ms
+        if task.spec.idempotency_key is not None:
+            self.keys[task.spec.idempotency_key] = task.task_id
+
+    def _logged(self, change: EventLogged) -> CommittedEvent:
+        event = CommittedEvent(
+            offset=len(self.log) + 1,
+            event=change.event,
+            task_id=change.task_id,
+            agent_id=change.agent_id,
+            generation=change.generation,
+            timestamp=change.timestamp,
+            payload=change.payload,
+        )
+        self.log.append(event)
+        return event
+
+
+def _shifted(row: Task, shift_ms: int) -> Task:
+    """Deadlines that were kept against the wall, on another monotonic clock."""
+    return replace(
+        row,
+        timer=None if row.timer is None else Timer(row.timer.kind, row.timer.due_ms + shift_ms),
+        run_due_ms=None if row.run_due_ms is None else row.run_due_ms + shift_ms,
+        start_by_ms=None if row.start_by_ms is None else row.start_by_ms + shift_ms,
+        not_before_ms=row.not_before_ms + shift_ms,
+    )
