@@ -29,7 +29,7 @@ for a disk.
 """
 
 LOCKED_DEPTH_MAX: Final = 16
-"""Directories without a right to write, one inside the other, that are unlocked; deeper ones stay for a person."""
+"""Locked directories, one inside the other, that are unlocked; what lies deeper stays for a person."""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -133,7 +133,7 @@ def _remove(path: Path) -> bool:
 
 
 def _unlock(_action: Callable[..., Any], path: str, _trouble: object) -> None:
-    """A run may have taken away its own right to write: give it back, and the next pass gets one level further."""
+    """A run may have taken away its own right to write: give it back; the next pass gets a level further."""
     for locked in (Path(path), Path(path).parent):
         with contextlib.suppress(OSError):
             if locked.is_dir() and not locked.is_symlink():

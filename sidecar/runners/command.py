@@ -2,8 +2,8 @@
 
 Owns how a task is handed over and how an end is read. The task is a JSON object on standard input and lies
 in the environment; it never becomes part of a shell string (L35), and an argument only where the owner's
-template has a typed placeholder. Off unless the sidecar's own configuration has `CommandSettings`. What belongs to
-another run is never in a run's environment (L40).
+template has a typed placeholder. Off unless the sidecar's own configuration has `CommandSettings`. What
+belongs to another run is never in a run's environment (L40).
 """
 
 from __future__ import annotations
