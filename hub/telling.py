@@ -1,0 +1,152 @@
+"""After the commit: who is told what, in which order, and what is measured on the way.
+
+Owns the fan-out of one settled turn: effects to links and feed, committed events to the feed in their places
+between what passes by, alerts to the log, figures to the metrics, promises to the history. Never tells before
+the dispatcher says that the turn is durable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, assert_never
+
+from hub.core.effects import (
+    Effect,
+    EventLogged,
+    Granted,
+    HangUp,
+    PassBy,
+    RaiseAlert,
+    Reply,
+    TaskSaved,
+    Tell,
+    TellOthers,
+)
+from hub.core.events import CancelRequested, Event, TaskSubmitted
+from hub.core.task import State, Task
+from hub.core.turn import Settled, Turn
+from hub.history import History, Kind
+from hub.ports import Committed, CommittedEvent
+from protocol.frames import TaskAck
+
+if TYPE_CHECKING:
+    from hub.feed import Feed
+    from hub.metrics import Metrics
+    from hub.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+class Teller:
+    """Carries one turn's outcome into the world."""
+
+    def __init__(self, registry: Registry, feed: Feed, metrics: Metrics, history: History) -> None:
+        self._registry = registry
+        self._feed = feed
+        self._metrics = metrics
+        self._history = history
+
+    def tell(self, turn: Turn, settled: Settled, committed: Committed, epoch: str) -> None:
+        for effect in settled.effects:
+            self._carry(effect)
+        self._registry.flush()
+        if self._feed.epoch != epoch:
+            self._feed.renew_epoch(epoch)
+        if committed.events or any(isinstance(effect, PassBy) for effect in settled.effects):
+            self._publish(turn, settled, committed)
+            self._feed.wake()
+        self._measure(turn, committed.refused)
+
+    def _carry(self, effect: Effect) -> None:
+        match effect:
+            case Tell():
+                self._registry.tell(effect)
+                if self._history.is_kept and isinstance(effect.frame, TaskAck):
+                    ack = effect.frame
+                    self._history.note("ok", "ack", task=ack.task_id, gen=ack.generation, value=ack.status)
+            case TellOthers():
+                self._registry.tell_others(effect)
+            case HangUp():
+                self._registry.hang_up(effect)
+            case RaiseAlert():
+                self._alert(effect)
+            case PassBy():
+                pass  # has its place among the events
+            case _:
+                assert_never(effect)
+
+    def _alert(self, alert: RaiseAlert) -> None:
+        self._metrics.alerts.labels(alert.kind.value).inc()
+        extra = {"kind": alert.kind.value, "task_id": alert.task_id, "agent_id": alert.agent_id}
+        logger.warning("! alert: %s", alert.detail or alert.kind.value, extra=extra)
+
+    # --- the feed ---
+
+    def _publish(self, turn: Turn, settled: Settled, committed: Committed) -> None:
+        """What passed by stands between the events of its turn, so that no progress is seen after the end."""
+        if committed.refused:
+            self._feed.publish(committed.events)
+            self._pass_by(settled.effects)
+            return
+        left = committed.events
+        for answer in (*turn.answers, turn.seating):
+            count = sum(isinstance(change, EventLogged) for change in answer.changes)
+            self._feed.publish(left[:count])
+            left = left[count:]
+            self._pass_by(answer.effects)
+        assert not left, "the ledger committed events that nobody logged"
+        self._note_events(committed.events)
+
+    def _pass_by(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, PassBy):
+                self._feed.pass_by(effect)
+
+    # --- figures and promises ---
+
+    def _measure(self, turn: Turn, refused: frozenset[str]) -> None:
+        for change in turn.changes:
+            if isinstance(change, TaskSaved) and change.task.task_id not in refused:
+                self._measure_task(change.task)
+
+    def _measure_task(self, task: Task) -> None:
+        age_s = max(0, task.updated_wall_ms - task.created_wall_ms) / 1000
+        if task.is_final:
+            self._metrics.tasks.labels(task.state.value).inc()
+            self._metrics.task_seconds.observe(age_s)
+            if self._history.is_kept:
+                self._history.note(
+                    "ok", "terminal", task=task.task_id, gen=task.generation, value=task.state.value
+                )
+        elif task.state is State.ASSIGNED and task.generation == 1:
+            self._metrics.dispatch_seconds.observe(age_s)
+
+    def _note_events(self, events: Sequence[CommittedEvent]) -> None:
+        if self._history.is_kept:
+            for event in events:
+                self._history.note(
+                    "ok", "event", task=event.task_id, gen=event.generation, value=[event.offset, event.event]
+                )
+
+    def promise(self, event: Event, reply: Reply) -> None:
+        """An answer to a person or program goes out: keep it for the checker."""
+        if not self._history.is_kept:
+            return
+        kind: Kind = "ok" if isinstance(reply, Granted) else "fail"
+        match event:
+            case TaskSubmitted():
+                task = reply.task if isinstance(reply, Granted) else None
+                self._history.note(
+                    kind,
+                    "push",
+                    key=event.spec.idempotency_key,
+                    task=task.task_id if task is not None else event.task_id,
+                )
+            case CancelRequested():
+                self._history.note(kind, "cancel", task=event.task_id)
+            case _:
+                pass
+
+    def end_turn(self) -> None:
+        self._history.flush()
