@@ -1,0 +1,172 @@
+"""Pushing work: POST /api/admin/push-task, /api/tasks and /api/tasks/batch.
+
+Owns the way from a body to a `TaskSubmitted` and from its receipt to an answer. Never answers 2xx before
+the receipt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+
+from hub.api import problems
+from hub.api.bodies import (
+    KEY_LENGTH_MAX,
+    BatchBody,
+    PushTaskBody,
+    TaskBody,
+    spec_of_push,
+    spec_of_task,
+    task_id_of,
+)
+from hub.api.endpoint import BATCH_BYTES_MAX, Call, Endpoint, Told, decode, granted
+from hub.api.problems import Problem
+from hub.api.views import BatchView, PushedView, QueuedView
+from hub.auth import Scope
+from hub.core.effects import Granted, Reply
+from hub.core.events import TaskSubmitted
+from hub.core.task import Spec, State, Task
+
+TASK_ID_BYTES: Final = 8
+
+
+def key_of(request: Request, in_body: str | None) -> str | None:
+    """The idempotency key, from the header or the body; two different ones are a mistake."""
+    in_header = request.headers.get("idempotency-key")
+    if in_header is not None and not 0 < len(in_header) <= KEY_LENGTH_MAX:
+        raise problems.invalid_field(
+            "Idempotency-Key", "invalid", f"Expected 1 to {KEY_LENGTH_MAX} characters."
+        )
+    if in_header is not None and in_body is not None and in_header != in_body:
+        raise problems.invalid_field("idempotency_key", "conflict", "The header names another key.")
+    return in_header if in_header is not None else in_body
+
+
+def event_of(call: Call, spec: Spec, *, must_be_connected: bool) -> TaskSubmitted:
+    """The letter to the board, if this caller may send it: a dispatcher token may be limited by patterns."""
+    if not call.identity.may_push_to(spec.assign_to, spec.plugin):
+        raise problems.forbidden("a token that may push to this agent and plugin")
+    task_id = task_id_of(secrets.token_bytes(TASK_ID_BYTES))
+    return TaskSubmitted(task_id=task_id, spec=spec, must_be_connected=must_be_connected)
+
+
+def task_of(pushed: Granted) -> Task:
+    assert pushed.task is not None, "a granted push names its task"
+    return pushed.task
+
+
+async def push_task(call: Call) -> Told:
+    """One task for one named agent, whose link is live unless `queue` says that it may wait."""
+    body = await call.body(PushTaskBody)
+    if not body.agent_id or not body.description:
+        raise Problem(
+            400,
+            "missing required fields: agent_id, description",
+            "Send both as strings: who shall do it, and what.",
+        )
+    spec = spec_of_push(
+        body,
+        key=key_of(call.request, body.idempotency_key),
+        by=call.by,
+        wall_ms=call.parts.clock.now().wall_ms,
+        trace=call.request.headers.get("traceparent"),
+    )
+    task = task_of(await call.ask(event_of(call, spec, must_be_connected=not body.queue)))
+    waits_for_agent = task.state is State.QUEUED and not call.parts.board.is_connected(spec.assign_to)
+    status, word = (202, "queued") if waits_for_agent else (200, "pushed")
+    return Told(
+        status, PushedView(status=word, task_id=task.task_id, agent_id=body.agent_id, state=task.state.value)
+    )
+
+
+def task_event(call: Call, body: TaskBody, key: str | None) -> TaskSubmitted:
+    spec = spec_of_task(
+        body,
+        key=key,
+        by=call.by,
+        wall_ms=call.parts.clock.now().wall_ms,
+        trace=call.request.headers.get("traceparent"),
+    )
+    return event_of(call, spec, must_be_connected=False)
+
+
+def queued_view(task: Task) -> QueuedView:
+    return QueuedView(
+        status="queued",
+        task_id=task.task_id,
+        priority=task.spec.priority.word,
+        created_at=task.created_wall_ms,
+    )
+
+
+async def create_task(call: Call) -> Told:
+    """One task for whoever can do it."""
+    body = await call.body(TaskBody)
+    event = task_event(call, body, key_of(call.request, body.idempotency_key))
+    return Told(201, queued_view(task_of(await call.ask(event))))
+
+
+async def create_batch(call: Call) -> Told:
+    """Many tasks in one commit; each item has the code and the body that it would have had alone."""
+    batch = await call.body(BatchBody)
+    read = [batch_event(call, bytes(raw)) for raw in batch.tasks]
+    events = [event for event in read if isinstance(event, TaskSubmitted)]
+    replies = iter(await call.ask_all(events) if events else ())
+    items = [batch_item(next(replies) if isinstance(event, TaskSubmitted) else event) for event in read]
+    return Told(200, BatchView(items=tuple(items)))
+
+
+def batch_event(call: Call, raw: bytes) -> TaskSubmitted | Problem:
+    try:
+        body = decode(raw, TaskBody)
+        return task_event(call, body, body.idempotency_key)
+    except Problem as problem:
+        return problem
+
+
+def batch_item(found: Reply | Problem) -> dict[str, object]:
+    try:
+        if isinstance(found, Problem):
+            raise found
+        return {"code": 201, **msgspec.structs.asdict(queued_view(task_of(granted(found))))}
+    except Problem as problem:
+        return {"code": problem.status, **problem.body()}
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST",
+        "/api/admin/push-task",
+        "Push a task to an agent",
+        push_task,
+        Scope.TASKS_PUSH,
+        reply=PushedView,
+        body=PushTaskBody,
+        refusals=(400, 404, 409, 413, 422, 503),
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks",
+        "Queue a task for whoever can do it",
+        create_task,
+        Scope.TASKS_PUSH,
+        reply=QueuedView,
+        status=201,
+        body=TaskBody,
+        refusals=(400, 409, 413, 422, 503),
+    ),
+    Endpoint(
+        "POST",
+        "/api/tasks/batch",
+        "Queue many tasks in one commit",
+        create_batch,
+        Scope.TASKS_PUSH,
+        reply=BatchView,
+        body=BatchBody,
+        body_bytes_max=BATCH_BYTES_MAX,
+        refusals=(400, 413, 422, 503),
+    ),
+)

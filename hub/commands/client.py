@@ -1,0 +1,154 @@
+"""How a command reaches a hub: where it is, with which token, and what its errors mean for the exit code.
+
+Owns the HTTP client of the commands. Every failure becomes a sentence that says what to do, and an exit code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import click
+import httpx
+from console.harmless import harmless
+
+from console.output import Exit
+
+TIMEOUT_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 5.0
+FEED_SILENCE_S: Final = 45.0
+"""The hub says at least a comment every 15 s; three missing ones mean that the stream is dead."""
+
+EXIT_OF_STATUS: Final = {
+    400: Exit.USAGE,
+    401: Exit.NOT_AUTHORISED,
+    403: Exit.NOT_AUTHORISED,
+    404: Exit.NOT_FOUND,
+    409: Exit.FAILED,
+    413: Exit.USAGE,
+    422: Exit.USAGE,
+    429: Exit.UNREACHABLE,
+    503: Exit.UNREACHABLE,
+}
+
+
+class CommandFailed(click.ClickException):
+    """A sentence for the person, a number for the script."""
+
+    def __init__(self, sentence: str, code: Exit) -> None:
+        super().__init__(harmless(sentence))
+        self.exit_code = int(code)
+
+
+@dataclass(frozen=True, slots=True)
+class HubEvent:
+    """One event of the feed as it came: its word, its object, and its cursor if it has one."""
+
+    event: str
+    body: dict[str, Any]
+    cursor: str | None
+
+
+class HubClient:
+    """One hub, one token."""
+
+    def __init__(self, url: str, token: str | None, *, ca_file: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            verify=ca_file if ca_file is not None else True,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> HubClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
+        params = {name: value for name, value in query.items() if value is not None}
+        return self._object("GET", path, params=params)
+
+    def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+        return self._object("POST", path, json=body or {}, headers=headers)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._object("DELETE", path)
+
+    def _object(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            self._unreachable(error)
+        if answer.status_code >= 400:
+            self._refused(answer)
+        found = answer.json()
+        assert isinstance(found, dict), f"{path} answered something else than an object"
+        return found
+
+    def _unreachable(self, error: httpx.HTTPError) -> NoReturn:
+        raise CommandFailed(
+            f"No hub answers at {self.url} ({error}). Start one with: hub serve   or name another with --hub URL",
+            Exit.UNREACHABLE,
+        )
+
+    def _refused(self, answer: httpx.Response) -> NoReturn:
+        code = EXIT_OF_STATUS.get(answer.status_code, Exit.FAILED)
+        raise CommandFailed(sentence_of(answer), code)
+
+    def feed(
+        self, *, since: str | None = None, task: str | None = None, agent: str | None = None
+    ) -> Iterator[HubEvent]:
+        """The live feed until the hub ends it; the caller resumes from the last cursor."""
+        params = {name: value for name, value in (("task", task), ("agent", agent)) if value}
+        headers = {"Last-Event-ID": since} if since else {}
+        timeout = httpx.Timeout(FEED_SILENCE_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            with self._http.stream(
+                "GET", "/api/feed", params=params, headers=headers, timeout=timeout
+            ) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    self._refused(answer)
+                yield from events_of(answer.iter_lines())
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            self._unreachable(error)
+        except httpx.TransportError:
+            return
+
+
+def sentence_of(answer: httpx.Response) -> str:
+    """What the hub said is wrong, as one sentence."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"The hub answered {answer.status_code} without a reason."
+    error = body.get("error", "error")
+    reason = f" ({body['reason']})" if body.get("reason") else ""
+    return f"{error}{reason}: {body.get('detail', '')}"
+
+
+def events_of(lines: Iterator[str]) -> Iterator[HubEvent]:
+    """Server-sent events from their lines: `event`, `data`, `id`; comments only keep the stream alive."""
+    event, data, cursor = "message", "", None
+    for line in lines:
+        if line == "":
+            if data:
+                yield HubEvent(event, json.loads(data), cursor)
+            event, data, cursor = "message", "", None
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            event = value
+        elif name == "data":
+            data += value
+        elif name == "id":
+            cursor = value

@@ -1,0 +1,46 @@
+"""The parts of one running hub, named once, so that endpoints can reach them.
+
+Owns nothing but the list; `hub/app.py:create_app` is the only place that makes one. Lives apart from
+`app.py` so that the API can name its type without importing the place where everything meets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hub.api.session import Sessions
+    from hub.auth import Authority
+    from hub.audit import Audit
+    from hub.core.board import Board
+    from hub.dispatcher import Dispatcher
+    from hub.feed import Feed
+    from hub.metrics import Metrics
+    from hub.ports import Clock
+    from hub.registry import Registry
+    from hub.settings import Settings
+    from hub.store.database import Database
+    from hub.store.ledger import SqliteLedger
+    from hub.store.mail import Mailboxes
+    from hub.store.queries import Queries
+    from hub.store.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    database: Database
+    ledger: SqliteLedger
+    queries: Queries
+    tokens: Tokens
+    mailboxes: Mailboxes
+    authority: Authority
+    sessions: Sessions
+    board: Board
+    dispatcher: Dispatcher
+    registry: Registry
+    feed: Feed
+    audit: Audit

@@ -1,0 +1,185 @@
+// The Live page: counters, fleet and feed, read only. Everything that agents say is hostile and becomes a text node.
+
+import { openFeed } from "/web/feed.js";
+
+const ROWS_MAX = 500;         // lines kept on the page; older ones are in `hub tasks list` and the API
+const REFRESH_MS = 500;       // counters and fleet follow the feed at most twice a second
+const FACTS = /^(task_(queued|assigned|accepted|complete|failed|rejected|stopped|requeued|recovering|resumed|cancelled)|agent_|input_|snapshot|reset|gap)/;
+
+const $ = (id) => document.getElementById(id);
+const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [] };
+
+function make(tag, properties = {}, children = []) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "class") element.className = value;
+    else if (name.startsWith("data-")) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+async function get(path) {
+  const answer = await fetch(path, { headers: { accept: "application/json" } });
+  if (answer.status === 401) { showLogin(); throw new Error("logged out"); }
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+  return answer.json();
+}
+
+function showLogin() {
+  state.feed?.close();
+  state.feed = null;
+  $("live").hidden = true;
+  $("logout").hidden = true;
+  $("login").hidden = false;
+  lamp("off", "not logged in");
+  $("token").focus();
+}
+
+function lamp(kind, text) {
+  $("lamp").dataset.state = kind;
+  $("lamp-text").textContent = text;
+}
+
+function tone(event, payload) {
+  if (event === "task_complete" || event === "task_resumed") return "good";
+  if (event === "task_failed" || payload?.state === "dead_letter") return "bad";
+  if (/recovering|requeued|rejected|left|cancel|stopped|input_required/.test(event)) return "warn";
+  return "plain";
+}
+
+function words(payload) {
+  if (!payload || typeof payload !== "object") return "";
+  const parts = [];
+  if (typeof payload.progress === "number") parts.push(`${Math.round(payload.progress)} %`);
+  for (const key of ["message", "text", "description", "error", "reason", "how", "prompt", "name"])
+    if (typeof payload[key] === "string" && payload[key]) { parts.push(payload[key].slice(0, 300)); break; }
+  return parts.join(" · ");
+}
+
+function row(item) {
+  if (item.event === "gap" || item.event === "reset") {
+    const text = item.event === "gap" ? "some passing events were left out here" : "the feed begins anew here: older events are in the task's own history";
+    return make("li", {}, [make("span", { class: "said", textContent: `— ${text} —` })]);
+  }
+  const at = new Date(item.timestamp);
+  return make("li", { "data-tone": tone(item.event, item.payload) }, [
+    make("time", { dateTime: at.toISOString(), textContent: at.toLocaleTimeString() }),
+    make("span", { class: "event mono", textContent: item.event }),
+    make("span", { class: "who", textContent: item.agent_id ?? "" }),
+    make("span", {}, [
+      make("span", { class: "mono", textContent: item.task_id ? `${item.task_id} ` : "" }),
+      make("span", { textContent: words(item.payload) }),
+    ]),
+  ]);
+}
+
+function fits(item) {
+  const wanted = $("filter").value.trim().toLowerCase();
+  if (!wanted) return true;
+  return `${item.event} ${item.agent_id ?? ""} ${item.task_id ?? ""} ${words(item.payload)}`.toLowerCase().includes(wanted);
+}
+
+function add(items) {
+  state.rows = [...items.slice().reverse(), ...state.rows].slice(0, ROWS_MAX);
+  const list = $("feed");
+  for (const item of items) if (fits(item)) list.prepend(row(item));
+  while (list.childElementCount > ROWS_MAX) list.lastElementChild.remove();
+  $("feed-empty").hidden = state.rows.length > 0;
+}
+
+function redraw() {
+  $("feed").replaceChildren(...state.rows.filter(fits).map(row));
+}
+
+function hear(item) {
+  if (FACTS.test(item.event)) refreshSoon();
+  if (item.event === "snapshot") return;
+  if (state.paused) {
+    state.waiting.push(item);
+    if (state.waiting.length > ROWS_MAX) state.waiting.shift();
+    $("resume").hidden = false;
+    $("resume").textContent = `${state.waiting.length} new`;
+    return;
+  }
+  add([item]);
+}
+
+function goOn() {
+  state.paused = false;
+  add(state.waiting.splice(0));
+  $("resume").hidden = true;
+  $("feed").scrollTop = 0;
+}
+
+function refreshSoon() {
+  state.refresh ??= setTimeout(() => { state.refresh = null; refresh().catch(() => {}); }, REFRESH_MS);
+}
+
+function counter(name, value, kind = "") {
+  return make("div", { class: kind }, [make("dt", { textContent: name }), make("dd", { textContent: String(value) })]);
+}
+
+async function refresh() {
+  const [stats, fleet] = await Promise.all([get("/api/tasks/stats"), get("/api/agents")]);
+  const count = (name) => stats.states?.[name] ?? 0;
+  const here = fleet.agents.filter((agent) => agent.connected);
+  const busy = here.filter((agent) => agent.running_tasks.length > 0).length;
+  $("counters").replaceChildren(
+    counter("agents online", here.length), counter("busy", busy), counter("queued", count("queued")),
+    counter("running", count("assigned") + count("running")), counter("asking", count("input_required")),
+    counter("recovering", count("recovering")), counter("completed", count("completed")),
+    counter("failed or dead", count("failed") + count("dead_letter"), count("dead_letter") ? "bad" : ""),
+  );
+  $("fleet-empty").hidden = fleet.agents.length > 0;
+  $("fleet").replaceChildren(...fleet.agents.map(agentCard));
+}
+
+function agentCard(agent) {
+  const taken = Math.min(agent.running_tasks.length, 32);
+  const slots = Math.min(agent.slots ?? 1, 32);
+  const marks = Array.from({ length: Math.max(slots, taken) }, (_, n) => make("i", { class: n < taken ? "busy" : "" }));
+  const about = [agent.state, ...(agent.capabilities ?? [])].join(" · ");
+  return make("li", {}, [
+    make("p", { class: "name", textContent: agent.agent_id }),
+    make("p", { class: "about", textContent: about }),
+    make("div", { class: "slots", title: `${agent.running_tasks.length} of ${agent.slots ?? 1} slots in use` }, marks),
+  ]);
+}
+
+async function start() {
+  const who = await fetch("/api/session");
+  if (!who.ok) { showLogin(); return; }
+  $("login").hidden = true;
+  $("live").hidden = false;
+  $("logout").hidden = false;
+  await refresh();
+  state.feed?.close();
+  state.feed = openFeed("/api/feed", { hear, lamp, loggedOut: showLogin });
+}
+
+$("login-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch("/api/session", {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-hub-csrf": "1" },
+    body: JSON.stringify({ token: $("token").value.trim() }),
+  });
+  $("token").value = "";
+  if (answer.ok) { $("login-error").textContent = ""; await start(); return; }
+  $("login-error").textContent = answer.status === 401
+    ? "That token is not valid. Make a new one with: hub token create --role viewer"
+    : `The hub answered ${answer.status}. Try again.`;
+});
+
+$("logout").addEventListener("click", async () => {
+  await fetch("/api/session", { method: "DELETE", headers: { "x-hub-csrf": "1" } });
+  showLogin();
+});
+
+$("feed").addEventListener("scroll", () => { state.paused = $("feed").scrollTop > 4; if (!state.paused && state.waiting.length) goOn(); });
+$("resume").addEventListener("click", goOn);
+$("filter").addEventListener("input", redraw);
+
+start().catch(() => lamp("off", "the hub does not answer"));
