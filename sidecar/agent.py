@@ -85,14 +85,15 @@ class Agent:
         """For the link: return when more may be read."""
         await self._room.wait()
 
-    def drain(self) -> None:
-        """Somebody wants us to go: finish first. Asked a second time: stop the runs."""
+    def drain(self) -> bool:
+        """Somebody wants us to go: finish first (True). Asked a second time: stop the runs (False)."""
         if self._drain_asked:
             self.post(StopRequested())
-            return
+            return False
         self._drain_asked = True
         self._drain_until_ms = self._clock.now().mono_ms + self._drain_ms
         self.post(DrainRequested())
+        return True
 
     @property
     def is_full(self) -> bool:

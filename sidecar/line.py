@@ -85,7 +85,7 @@ class Line:
         self._roll = roll
         self._window = window
         self._changed = changed
-        self._tls = _tls_context(place)
+        self._tls = tls_context(place)
         self._failures = 0
 
     async def run(self) -> GiveUp:
@@ -120,7 +120,7 @@ class Line:
         self.dials += 1
         began = self._clock.now()
         try:
-            socket = await self._dial()
+            socket = await dial(self.place, self._tls)
         except InvalidStatus as error:
             status = error.response.status_code
             reason = f"the hub answered the upgrade with HTTP {status}"
@@ -159,31 +159,37 @@ class Line:
             self._post(LinkLost(link.number))
         return ending._replace(reason=ending.reason[:REASON_LENGTH_MAX])
 
-    async def _dial(self) -> ClientConnection:
-        place = self.place
-        is_here = urlsplit(place.url).hostname in ("127.0.0.1", "::1", "localhost")
-        socket = await _Dial(
-            place.url,
-            additional_headers={"Authorization": f"Bearer {place.token}"},
-            subprotocols=[Subprotocol(place.wire.subprotocol)],
-            compression=None,
-            user_agent_header="crewhub-sidecar",
-            proxy=None if is_here else True,
-            open_timeout=DIAL_MS / 1000,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            close_timeout=2,
-            max_size=limits.WEBSOCKET_BYTES_MAX,
-            ssl=self._tls,
-        )
-        raw = socket.transport.get_extra_info("socket")
-        if raw is not None and hasattr(sockets, "TCP_USER_TIMEOUT"):
-            with contextlib.suppress(OSError):
-                raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-        return socket
+
+async def dial(place: Place, tls: ssl.SSLContext | None) -> ClientConnection:
+    """Connect, within the time for it; raises what the library raises."""
+    is_here = urlsplit(place.url).hostname in ("127.0.0.1", "::1", "localhost")
+    socket = await _Dial(
+        place.url,
+        additional_headers={"Authorization": f"Bearer {place.token}"},
+        subprotocols=[Subprotocol(place.wire.subprotocol)],
+        compression=None,
+        user_agent_header="crewhub-sidecar",
+        proxy=None if is_here else True,
+        open_timeout=DIAL_MS / 1000,
+        ping_interval=PING_S,
+        ping_timeout=PING_S,
+        close_timeout=2,
+        max_size=limits.WEBSOCKET_BYTES_MAX,
+        ssl=tls,
+    )
+    raw = socket.transport.get_extra_info("socket")
+    if raw is not None and hasattr(sockets, "TCP_USER_TIMEOUT"):
+        with contextlib.suppress(OSError):
+            raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    return socket
 
 
-def _tls_context(place: Place) -> ssl.SSLContext | None:
+async def try_dial(place: Place) -> None:
+    """Connect and hang up, to see whether that works."""
+    await (await dial(place, tls_context(place))).close()
+
+
+def tls_context(place: Place) -> ssl.SSLContext | None:
     """The hub's certificate is always verified, by the system's authorities or by the file that was named."""
     if urlsplit(place.url).scheme != "wss":
         return None
