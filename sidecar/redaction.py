@@ -16,6 +16,7 @@ import msgspec
 
 from sidecar.runners.contract import (
     Answers,
+    AnswersAtOnce,
     Asked,
     Failed,
     Finished,
@@ -156,6 +157,11 @@ class _Guarded:
 
     def accepts(self, order: Order) -> Rejection | None:
         return self._runner.accepts(order)
+
+    def at_once(self, order: Order) -> Outcome | None:
+        """What the runner itself can say at once (`sidecar/runs.py`), redacted."""
+        outcome = self._runner.at_once(order) if isinstance(self._runner, AnswersAtOnce) else None
+        return None if outcome is None else Redactor(self._secrets).outcome(outcome)
 
     async def run(
         self, order: Order, report: Reporter, stop: StopSignal, answers: Answers | None = None

@@ -9,7 +9,8 @@ belongs to another run is never in a run's environment (L40).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ from sidecar.runners.contract import (
     Logged,
     Order,
     Outcome,
+    Proof,
     Rejection,
     Report,
     Reporter,
@@ -50,6 +52,8 @@ stack.
 PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TZ")
 """What a program finds of the sidecar's own environment unless the settings list something else."""
 
+PLUGIN_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,6 +71,8 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     def __post_init__(self) -> None:
         check_template(self.argv)
+        if self.plugin is not None and not PLUGIN_NAME.fullmatch(self.plugin):
+            raise ValueError(f"{self.plugin!r} is no plugin name: small letters, digits, _ and -, at most 64")
         if self.cwd is not None and not self.cwd.startswith("/"):
             raise ValueError("cwd must be an absolute path")
         if self.timeout_ms <= 0 or self.output_bytes_max < 0:
@@ -74,6 +80,22 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         for name in self.environment:
             if name.startswith(("CREWHUB_", "HUB_", "SIDECAR_")):
                 raise ValueError(f"{name} belongs to the sidecar: a run never sees its token")
+
+
+def command_settings(argv: Sequence[str], tables: Mapping[str, object]) -> tuple[CommandSettings, ...]:
+    """The commands of a configuration: `argv` for tasks that name no plugin, `tables` by plugin name.
+
+    A table has the members of `CommandSettings`; a list is only its `argv`. ValueError says what is wrong.
+    """
+    found = [CommandSettings(argv=tuple(argv))] if argv else []
+    for plugin, table in tables.items():
+        members = {"argv": table} if isinstance(table, list | tuple) else table
+        try:
+            settings = msgspec.convert(members, CommandSettings)
+            found.append(msgspec.structs.replace(settings, plugin=plugin))
+        except (ValueError, TypeError) as trouble:
+            raise ValueError(f"command {plugin}: {trouble}") from trouble
+    return tuple(found)
 
 
 class CommandRunner:
@@ -96,6 +118,8 @@ class CommandRunner:
     async def run(
         self, order: Order, report: Reporter, stop: StopSignal, answers: Answers | None = None
     ) -> Outcome:
+        if stop.is_set:
+            return Stopped(how="cooperative", proof=Proof())
         try:
             argv = filled(self._settings.argv, order)
             workspace = self._workspaces.open()

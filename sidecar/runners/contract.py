@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -232,6 +232,15 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: Literal["unknown_plugin", "policy", "missing_capability"]
     sentence: str = ""
+
+
+@runtime_checkable
+class AnswersAtOnce(Protocol):
+    """A runner that has the outcome of some orders without waiting for anything: no task is needed."""
+
+    def at_once(self, order: Order) -> Outcome | None:
+        """The outcome, or None when `run` is needed after all."""
+        ...
 
 
 class Runner(Protocol):

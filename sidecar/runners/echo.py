@@ -63,13 +63,20 @@ class EchoRunner:
             return None
         return Rejection(reason="unknown_plugin", sentence=f"echo does not know the plugin {order.plugin}")
 
+    def at_once(self, order: Order) -> Outcome | None:
+        """The outcome of an order that asks for nothing special: no task of the loop is needed for it."""
+        if b'"echo"' in order.metadata:
+            return None
+        return _finished(_encode({"echo": order.description}))
+
     async def run(
         self, order: Order, report: Reporter, stop: StopSignal, answers: Answers | None = None
     ) -> Outcome:
         if stop.is_set:
             return Stopped(how="cooperative", proof=Proof())
-        if b'"echo"' not in order.metadata:
-            return _finished(_encode({"echo": order.description}))
+        outcome = self.at_once(order)
+        if outcome is not None:
+            return outcome
         try:
             wishes = _metadata.decode(order.metadata).echo or Wishes()
         except msgspec.MsgspecError as trouble:

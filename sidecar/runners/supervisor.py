@@ -222,7 +222,7 @@ class Descendants:
                 hit |= self._hit(pid, seen, ours, groups, number)
             elif seen is not None:
                 later[pid] = seen
-        for pid, seen in _wrapped_around(later, ours):
+        for pid, seen in wrapped_around(later, ours):
             hit |= self._hit(pid, seen, ours, groups, number)
         return hit
 
@@ -251,7 +251,7 @@ class Descendants:
         return True
 
 
-def _wrapped_around(
+def wrapped_around(
     later: dict[int, tuple[str, int, int]], ours: set[int]
 ) -> list[tuple[int, tuple[str, int, int]]]:
     """Children with a lower number than their parent: process numbers start again at the end of their

@@ -9,6 +9,7 @@ from protocol.ids import RequestId
 from sidecar.redaction import REDACTED, Redactor, guarded
 from sidecar.runners.contract import (
     Answers,
+    AnswersAtOnce,
     Asked,
     Failed,
     Finished,
@@ -25,6 +26,7 @@ from sidecar.runners.contract import (
     StopSignal,
     Used,
 )
+from sidecar.runners.echo import EchoRunner
 from tests.sidecar.runs import order
 
 SECRET = 'pa"ss\\wörd/9'
@@ -129,6 +131,19 @@ async def test_a_guarded_runner_cannot_say_its_secret() -> None:
     assert runner.name == "blabber"
     assert runner.accepts(order()) is None
     assert runner.accepts(order(plugin="x")) == Rejection(reason="policy")
+
+
+async def test_a_guarded_echo_still_answers_at_once() -> None:
+    echo = guarded(EchoRunner(), [SECRET])
+    assert isinstance(echo, AnswersAtOnce)
+    assert echo.at_once(order(f"a {SECRET}")) == Finished(result=b'{"echo":"a [redacted]"}')
+    assert echo.at_once(order(metadata=b'{"echo":{}}')) is None
+
+
+def test_a_runner_that_takes_its_time_says_nothing_at_once() -> None:
+    blabber = guarded(Blabber(), [])
+    assert isinstance(blabber, AnswersAtOnce)
+    assert blabber.at_once(order()) is None
 
 
 def test_a_proof_passes_as_it_is() -> None:

@@ -12,8 +12,20 @@ import pytest
 
 from protocol.ids import RequestId, TaskId
 from protocol.limits import RESULT_BYTES_MAX
-from sidecar.runners.command import CommandRunner, CommandSettings
-from sidecar.runners.contract import Asked, Failed, Finished, Logged, Order, Outcome, Progress, StepDone, Used
+from sidecar.runners.command import TIMEOUT_MS, CommandRunner, CommandSettings, command_settings
+from sidecar.runners.contract import (
+    Asked,
+    Failed,
+    Finished,
+    Logged,
+    Order,
+    Outcome,
+    Progress,
+    Proof,
+    StepDone,
+    Stopped,
+    Used,
+)
 from sidecar.runners.process import Limits
 from sidecar.workspace import Workspaces
 from tests.sidecar.runs import Bench, order, script
@@ -342,6 +354,39 @@ def test_the_token_of_the_sidecar_cannot_be_passed_on() -> None:
 def test_settings_name_an_unknown_member() -> None:
     with pytest.raises(msgspec.ValidationError, match="shell"):
         msgspec.convert({"argv": ["/bin/true"], "shell": True}, CommandSettings)
+
+
+def test_commands_are_read_from_a_configuration() -> None:
+    """X1: by plugin name; a list is an argument vector, a table says more."""
+    read = command_settings(("/bin/a",), {"b": ["/bin/b"], "c": {"argv": ["/bin/c"], "timeout_ms": 5}})
+    assert [(one.plugin, one.argv, one.timeout_ms) for one in read] == [
+        (None, ("/bin/a",), TIMEOUT_MS),
+        ("b", ("/bin/b",), TIMEOUT_MS),
+        ("c", ("/bin/c",), 5),
+    ]
+    assert command_settings((), {}) == ()
+
+
+@pytest.mark.parametrize(
+    "table", [{}, 7, ["relative"], {"argv": "/bin/sh -c x"}, {"argv": ["/bin/a"], "sh": 1}]
+)
+def test_a_wrong_table_is_named(table: object) -> None:
+    """L92."""
+    with pytest.raises(ValueError, match="command mine: "):
+        command_settings((), {"mine": table})
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "A", "", "a" * 65, "a/b"])
+def test_a_plugin_name_is_a_small_word(name: str) -> None:
+    """X1, L39."""
+    with pytest.raises(ValueError, match="plugin name"):
+        command_settings((), {name: ["/bin/true"]})
+
+
+async def test_a_run_that_was_stopped_before_it_began_starts_nothing(tmp_path: Path) -> None:
+    bench = script(tmp_path, "print()")
+    bench.stop.set("cancel", 0)
+    assert await bench.run() == Stopped(how="cooperative", proof=Proof())
 
 
 @pytest.mark.parametrize(
