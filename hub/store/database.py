@@ -66,6 +66,8 @@ class Database:
         self.readers = readers
         self.durability = durability
         self._lock = lock
+        self.shift_ms = 0
+        """Wall time less the hub's monotonic time, as of the last batch: deadlines lie on the disk as wall time."""
         self.meta = begin(writer, durability)
 
     @property

@@ -71,7 +71,6 @@ class SqliteLedger:
         self._places = read_places(database.writer)
         self._next_places = self._places
         self._has_new_epoch = False
-        self._shift_ms = 0
         self._facts: deque[Job[Any]] = deque()
         self._passing: deque[Job[Any]] = deque()
         self._is_closing = False
@@ -85,10 +84,10 @@ class SqliteLedger:
         """Everything that is open, and every instance and agent."""
 
         def read(connection: apsw.Connection) -> Loaded:
-            self._shift_ms = rows.wall_less_mono(now)
+            self.database.shift_ms = rows.wall_less_mono(now)
             tasks = connection.execute(statements.LOADED_TASKS)
             return Loaded(
-                tasks=tuple(rows.task_of(row, self._shift_ms) for row in tasks),
+                tasks=tuple(rows.task_of(row, self.database.shift_ms) for row in tasks),
                 instances=read_instances(connection),
                 agents=read_agents(connection),
                 epoch=self.database.epoch,
@@ -108,7 +107,9 @@ class SqliteLedger:
         """Rows for `Wants`, final tasks included."""
         return await self._ask(
             Job(
-                lambda connection: Found(find_tasks(connection, sorted(tasks), sorted(keys), self._shift_ms)),
+                lambda connection: Found(
+                    find_tasks(connection, sorted(tasks), sorted(keys), self.database.shift_ms)
+                ),
                 is_read=True,
             )
         )
@@ -118,6 +119,10 @@ class SqliteLedger:
     async def write(self, act: Act[T]) -> T:
         """Run `act` in a transaction of its own, as durable as a batch. What it raises undoes it."""
         return await self._ask(Job(act))
+
+    async def look(self, act: Act[T]) -> T:
+        """Read on the writer's connection, after all that was handed in before."""
+        return await self._ask(Job(act, is_read=True))
 
     async def write_passing(self, act: Act[T]) -> T:
         """The same for talk that may be lost: only when nothing else waits, and without a sync of its own."""
@@ -171,7 +176,7 @@ class SqliteLedger:
             return self._passing.popleft() if self._passing else None
 
     def _write(self, connection: apsw.Connection, batch: Batch) -> Committed:
-        self._shift_ms = rows.wall_less_mono(batch.now)
+        self.database.shift_ms = rows.wall_less_mono(batch.now)
         committed, self._next_places = write_batch(connection, batch, self._places)
         self._has_new_epoch = any(isinstance(change, EpochRenewed) for change in batch.changes)
         return committed

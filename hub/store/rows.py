@@ -16,7 +16,6 @@ from msgspec import Raw, Struct
 from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
 from protocol.ids import Generation, TaskId
 
-
 # msgspec (seen with 0.22) reads `Raw | None` as null and nothing else. A member that is absent when it is None can
 # be `Raw` to it: then JSON's own null comes back as `null`, and what was never there as None.
 if TYPE_CHECKING:
