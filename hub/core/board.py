@@ -29,6 +29,7 @@ from hub.core.matching import Explanation
 from hub.core.office import Office
 from hub.core.policy import Policy
 from hub.core.task import Now, State, Task
+from hub.core.timers import reloaded
 from hub.core.views import Counts, SeatView
 from protocol.frames import Fact
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
@@ -136,7 +137,7 @@ class Board:
             office.take_off(task_id)
         for task in found:
             office.take_off(task.task_id)
-            office.put(task, now)
+            office.put(task if task.is_final else reloaded(task, office.policy, now), now)
             if task.is_held and task.state is not State.RECOVERING and office.agent_of(task.holder) is None:
                 office.adrift.add(task.task_id)
         for instance_id, mark in (marks or {}).items():

@@ -70,8 +70,12 @@ def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
     is_new_link = take_link(office, agent, event, draft)
     remember_instance(office, known, event, draft)
     save_record(office, agent, event, draft)
+    # `identified` is the first word on a link: what follows from `holding` (orders sent again, answers) comes after it.
+    said_before = len(draft.effects)
     reconciled = reconcile(office, agent, event, draft)
+    said_after, draft.effects[said_before:] = draft.effects[said_before:], []
     office.tell(agent, welcome(office, agent, reconciled), draft)
+    draft.effects += said_after
     if is_new_link:
         draft.log("agent_joined", {"instance_id": instance_id, "version": agent.version}, agent_id=agent_id)
         draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))

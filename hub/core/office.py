@@ -23,7 +23,7 @@ from hub.core.policy import Policy
 from hub.core.seats import Agent, Fleet, Seat
 from hub.core.shelf import Shelf
 from hub.core.task import Holder, Now, State, Task, check_task
-from hub.core.timers import due_ms
+from hub.core.timers import due_ms, loaded
 from hub.core.v1_speech import for_v1
 from protocol.frames import HubFrame
 from protocol.ids import AgentId, Generation, InstanceId, TaskId
@@ -70,7 +70,7 @@ class Office:
         for record in agents:
             self.fleet.enter(record)
         for task in tasks:
-            self.put(task, now)
+            self.put(loaded(task, policy, now), now)
 
     # --- reading -------------------------------------------------------------------------------------------
 

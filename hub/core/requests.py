@@ -24,6 +24,7 @@ from hub.core.matching import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.office import Office
 from hub.core.seats import Agent
 from hub.core.task import Now, Question, Spec, State, Task
+from hub.core.timers import ms_of
 from protocol.close import CloseCode
 from protocol.ids import AgentId, TaskId
 
@@ -66,10 +67,6 @@ def new_task(task_id: TaskId, spec: Spec, now: Now) -> Task:
         not_before_ms=ms_of(spec.run_at_wall_ms, now) or 0,
         start_by_ms=ms_of(spec.start_by_wall_ms, now),
     )
-
-
-def ms_of(wall_ms: int | None, now: Now) -> int | None:
-    return None if wall_ms is None else now.ms + max(0, wall_ms - now.wall_ms)
 
 
 def why_out_of_reach(office: Office, task: Task, now: Now) -> str | None:

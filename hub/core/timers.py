@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hub.core.happenings import Moment
-from hub.core.task import State, Task, Timer, TimerKind
+from hub.core.policy import Policy
+from hub.core.task import Now, State, Task, Timer, TimerKind
 
 
 def due_ms(task: Task, *, is_in_line: bool) -> int | None:
@@ -55,3 +56,67 @@ def spared(task: Task, at: Moment) -> Task:
     if task.run_due_ms is None:
         return task
     return replace(task, run_due_ms=max(task.run_due_ms, at.now.ms + at.policy.grace_ms))
+
+
+def loaded(task: Task, policy: Policy, now: Now) -> Task:
+    """A row at the start of a hub's life. The wall's clock may have jumped since it was written: nothing is waited
+    for longer than it was to last then (§2.2, clock jump). Timers start afresh with the first letter.
+    """
+    not_before_ms = ms_of(task.spec.run_at_wall_ms, now) or 0
+    if task.generation:
+        due_wall_ms = task.not_before_ms - now.ms + now.wall_ms
+        not_before_ms = min(task.not_before_ms, now.ms + max(0, due_wall_ms - task.updated_wall_ms))
+    run_due = task.run_due_ms
+    if run_due is not None:
+        run_due = min(run_due, now.ms + run_bound_ms(task, policy))
+    return replace(task, not_before_ms=not_before_ms, run_due_ms=run_due)
+
+
+def reloaded(task: Task, policy: Policy, now: Now) -> Task:
+    """A row read again in the middle of a life, by whichever clock: all that it waits for is waited
+    for anew.
+    """
+    timer, run_due = task.timer, task.run_due_ms
+    if run_due is not None:
+        run_due = now.ms + run_bound_ms(task, policy)
+    if timer is not None:
+        due = now.ms + timer_bound_ms(timer.kind, policy)
+        if run_due is not None and is_run_long(task, timer):
+            due = run_due
+        timer = Timer(timer.kind, due)
+    not_before_ms = ms_of(task.spec.run_at_wall_ms, now) or 0
+    if task.generation:
+        not_before_ms = min(task.not_before_ms, now.ms + policy.backoff_max_ms)
+    return replace(task, timer=timer, run_due_ms=run_due, not_before_ms=not_before_ms)
+
+
+def is_run_long(task: Task, timer: Timer) -> bool:
+    """Timers that end with the run itself: the wait for a person, and the lease of a v1 holder."""
+    is_v1_lease = timer.kind is TimerKind.LEASE and task.holder is not None and task.holder.is_v1
+    return timer.kind is TimerKind.INPUT or is_v1_lease
+
+
+def run_bound_ms(task: Task, policy: Policy) -> int:
+    """How long a run, or the wait for a person within it, may last at all."""
+    if task.question is not None:
+        return policy.input_ms
+    return max((task.spec.timeout_ms or policy.run_ms) + policy.run_slack_ms, policy.grace_ms)
+
+
+def timer_bound_ms(kind: TimerKind, policy: Policy) -> int:
+    match kind:
+        case TimerKind.ACCEPT:
+            return policy.accept_ms
+        case TimerKind.LEASE:
+            return policy.lease_ms
+        case TimerKind.GRACE:
+            return policy.grace_ms
+        case TimerKind.CANCEL:
+            return policy.cancel_confirm_ms
+        case TimerKind.INPUT:
+            return policy.input_ms
+
+
+def ms_of(wall_ms: int | None, now: Now) -> int | None:
+    """A moment of the wall's clock on the monotonic one; what is past is now."""
+    return None if wall_ms is None else now.ms + max(0, wall_ms - now.wall_ms)
