@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, TextIO
 
+import click
+
 from console.harmless import harmless
 
 CELL_LENGTH_MAX: Final = 80
@@ -35,6 +37,14 @@ class Exit(IntEnum):
     INPUT_REQUIRED = 7
     TIMED_OUT = 124
     INTERRUPTED = 130
+
+
+class CommandFailed(click.ClickException):
+    """A sentence for the person that says what to do, and a number for the script."""
+
+    def __init__(self, sentence: str, code: Exit) -> None:
+        super().__init__(harmless(sentence))
+        self.code = code
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from typing import Final
 
 import click
 
+from console.output import CommandFailed
+
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("hub.commands.serve:command", "Run a hub."),
     "demo": ("hub.commands.demo:command", "See a hub, two sidecars and their tasks at work."),
@@ -70,7 +72,7 @@ def main() -> None:
         root.main(prog_name="hub", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(int(error.code) if isinstance(error, CommandFailed) else error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -125,6 +125,14 @@ more."""
     ring_events: int = 20_000
     """Newest events of the feed kept in memory; older ones are read from the ledger."""
 
+    # --- for the commands that talk to a hub
+    url: str = ""
+    """The hub that `hub push` and its siblings mean; empty: the one that `hub serve` on this machine wrote down."""
+    token: str = ""
+    """Better in a file (HUB_TOKEN_FILE or --token-file): other programs can read an environment."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's. A hub's certificate is always verified."""
+
     # --- for looking into it
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     turns_bytes: int = 0

@@ -38,12 +38,12 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-ANYTHING: Final[dict[str, Any]] = {}
+ANYTHING: Final[dict[str, Any]] = {"description": "Any JSON value."}
 
 
 def free_form(kind: type) -> dict[str, Any]:
     """Raw members are any JSON."""
-    assert kind is msgspec.Raw, f"{kind} has no schema"
+    assert kind in (msgspec.Raw, object), f"{kind} has no schema"
     return dict(ANYTHING)
 
 

@@ -10,6 +10,8 @@ from msgspec import Raw, Struct
 
 from hub.core.matching import Explanation
 from hub.core.task import Ending, Question, Task, Usage
+from hub.ports import CommittedEvent
+from hub.store.queries import LogLine
 
 
 class EndingView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -183,6 +185,18 @@ class EventView(Struct, frozen=True, kw_only=True):
     payload: Raw
 
 
+def view_event(event: CommittedEvent, epoch: str) -> EventView:
+    return EventView(
+        cursor=f"{epoch}:{event.offset}",
+        event=event.event,
+        task_id=event.task_id,
+        agent_id=event.agent_id,
+        generation=event.generation,
+        timestamp=event.timestamp,
+        payload=event.payload,
+    )
+
+
 class EventPage(Struct, frozen=True, kw_only=True):
     events: tuple[EventView, ...]
     count: int
@@ -197,6 +211,18 @@ class LogLineView(Struct, frozen=True, kw_only=True):
     kind: str
     text: str
     data: Raw | None
+
+
+def view_log_line(line: LogLine) -> LogLineView:
+    return LogLineView(
+        n=line.n,
+        generation=line.generation,
+        timestamp=line.wall_ms,
+        level=line.level,
+        kind=line.kind,
+        text=line.text,
+        data=line.data,
+    )
 
 
 class LogPage(Struct, frozen=True, kw_only=True):

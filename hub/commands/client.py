@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-import click
 import httpx
-from console.harmless import harmless
 
-from console.output import Exit
+from console.output import CommandFailed, Exit
 
 TIMEOUT_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -32,14 +30,6 @@ EXIT_OF_STATUS: Final = {
     429: Exit.UNREACHABLE,
     503: Exit.UNREACHABLE,
 }
-
-
-class CommandFailed(click.ClickException):
-    """A sentence for the person, a number for the script."""
-
-    def __init__(self, sentence: str, code: Exit) -> None:
-        super().__init__(harmless(sentence))
-        self.exit_code = int(code)
 
 
 @dataclass(frozen=True, slots=True)

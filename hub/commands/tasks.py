@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from console.output import Exit, Output
-from hub.commands.client import CommandFailed, HubClient
+from console.output import CommandFailed, Exit, Output
+from hub.commands.client import HubClient
 from hub.commands.options import hub_client, hub_options
 
 COLUMNS = ("task_id", "state", "agent_id", "attempt", "progress", "description")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import click
-from console.harmless import harmless
 
-from console.output import Exit, Output
-from hub.commands.client import CommandFailed, HubClient, HubEvent
+from console.harmless import harmless
+from console.output import CommandFailed, Exit, Output
+from hub.commands.client import HubClient, HubEvent
 from hub.commands.options import hub_client, hub_options
 
 FINAL: Final = frozenset({"completed", "failed", "cancelled", "dead_letter"})
@@ -55,7 +55,7 @@ def events_with_redial(
                 since = event.cursor or since
                 yield event
         except CommandFailed as failure:
-            if failure.exit_code != Exit.UNREACHABLE or (silent_redials == 0 and since is None):
+            if failure.code != Exit.UNREACHABLE or (silent_redials == 0 and since is None):
                 raise
         silent_redials += 1
         if silent_redials > REDIALS_MAX:
