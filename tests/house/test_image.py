@@ -1,6 +1,9 @@
 """The image and the composition, judged by their structure: small rights, and nothing the image lacks."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -55,6 +58,25 @@ def test_every_volume_and_service_that_is_named_is_declared() -> None:
 def test_every_command_is_one_that_the_project_installs() -> None:
     for name, service in composition()["services"].items():
         assert service["command"][0] in {"hub", "sidecar"}, name
+
+
+def test_every_option_of_a_service_is_one_that_its_program_knows() -> None:
+    for name, service in composition()["services"].items():
+        program, subcommand, *arguments = service["command"]
+        asked = [str(Path(sys.executable).with_name(program)), subcommand, "--help"]
+        offered = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        unknown = [
+            word
+            for word in arguments
+            if word.startswith("--") and f"{word} " not in offered.replace("\n", " ")
+        ]
+        assert not unknown, f"{name}: {program} {subcommand} has no {unknown}"
+
+
+def test_a_stopped_sidecar_has_time_to_drain() -> None:
+    sidecar = composition()["services"]["sidecar"]
+    grace_ms = int(sidecar["stop_grace_period"].removesuffix("s")) * 1_000
+    assert int(sidecar["environment"]["SIDECAR_DRAIN_MS"]) < grace_ms
 
 
 def test_the_sidecar_has_no_way_in_to_the_hubs_data() -> None:
