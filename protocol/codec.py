@@ -156,6 +156,7 @@ class FrameDecoder(Generic[F]):
     def __init__(self, kinds: Sequence[type[F]], wire: Wire) -> None:
         grammar = wire.value
         self.wire = wire
+        self._is_text = grammar.is_text
         self._frame: Any = grammar.decoder(Union[tuple(kinds)])  # noqa: UP007  a union of a computed tuple
         self._shapes: dict[type[Frame], Shape] = {kind: shape_of(kind) for kind in kinds}
         self._second_look: SecondLook[F] = SecondLook(kinds, grammar.decoder, grammar.encode, grammar.null)
@@ -172,7 +173,7 @@ class FrameDecoder(Generic[F]):
             data = self._checked_bytes(message, bytes_max)
         except UnicodeError:
             return [unreadable(ErrorCode.INVALID_JSON, Flaw.INVALID_UTF8, "the message is not UTF-8")]
-        if not self._is_array(data):
+        if not self.is_array(data):
             return [self.decode_frame(data)]
         if not arrays:
             return [not_allowed("an array of frames is for v2 peers that have identified")]
@@ -201,14 +202,17 @@ class FrameDecoder(Generic[F]):
                 close=CloseCode.TOO_SLOW_OR_TOO_BIG,
             )
         assert isinstance(data, bytes), "a str above the limit has been refused"
-        if data is message and self.wire.text and not data.isascii():
+        if data is message and self._is_text and not data.isascii():
             data.decode()
         return data
 
-    def _is_array(self, data: bytes) -> bool:
-        if self.wire is Wire.JSON:
-            return data.startswith(b"[") or (data[:1].isspace() and data.lstrip().startswith(b"["))
-        return bool(data) and (data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD))
+    def is_array(self, message: Message) -> bool:
+        """Whether a message says several frames, or one as if there were several."""
+        if isinstance(message, str):
+            return message.startswith("[") or (message[:1].isspace() and message.lstrip().startswith("["))
+        if self._is_text:
+            return message.startswith(b"[") or (message[:1].isspace() and message.lstrip().startswith(b"["))
+        return bool(message) and (message[0] & 0xF0 == 0x90 or message[0] in (0xDC, 0xDD))
 
     def _members(self, data: bytes) -> list[Raw] | BadFrame:
         try:

@@ -80,6 +80,7 @@ class Conversation(ABC, Generic[Heard, Said]):
 
     def __init__(self, subprotocol: str | None = None) -> None:
         self.wire = Wire.of(subprotocol)
+        self._is_text = self.wire.text
         self.phase = Phase.NEW
         self.version = 1
         """What the two agreed to speak; meaningful once INTRODUCED."""
@@ -117,7 +118,7 @@ class Conversation(ABC, Generic[Heard, Said]):
             raise
 
     def _check_kind(self, message: Message) -> None:
-        if isinstance(message, str) is not self.wire.text:
+        if isinstance(message, str) is not self._is_text:
             kind = "text" if isinstance(message, str) else "binary"
             raise RemoteProtocolError(
                 ErrorCode.VALIDATION_FAILED,
@@ -164,10 +165,9 @@ class HubConversation(Conversation[AgentFrame, HubFrame]):
         if self.phase is Phase.NEW:
             return [self._introduction(message)]
         items = self._decoder.decode(message, arrays=self.version >= 2)
-        if len(items) == 1:
-            # The index of a lone frame is known to the decoder only; a complaint of ours goes without.
-            return [self._heard(items[0], None)]
-        return [self._heard(item, index) for index, item in enumerate(items)]
+        if len(items) > 1:
+            return [self._heard(item, index) for index, item in enumerate(items)]
+        return [self._heard_alone(item, message) for item in items]
 
     def _introduction(self, message: Message) -> Identify:
         """The first message: one identify and nothing else."""
@@ -196,23 +196,23 @@ class HubConversation(Conversation[AgentFrame, HubFrame]):
         self.phase = Phase.INTRODUCED
         return item
 
+    def _heard_alone(self, item: AgentFrame | BadFrame, message: Message) -> AgentFrame | BadFrame:
+        """As below. An array of one is an array, too, but only a complaint of ours has to know."""
+        heard = self._heard(item, None)
+        if heard is item or not isinstance(heard, BadFrame) or not self._decoder.is_array(message):
+            return heard
+        return msgspec.structs.replace(heard, index=0)
+
     def _heard(self, item: AgentFrame | BadFrame, index: int | None) -> AgentFrame | BadFrame:
         if isinstance(item, Identify):
-            return unreadable(
-                ErrorCode.INVALID_STATE,
-                "not_allowed",
-                "this connection has identified",
-                index,
-                frame_type(item),
-            )
-        if not isinstance(item, Fact | BadFrame):
+            sentence = "this connection has identified"
+            return unreadable(ErrorCode.INVALID_STATE, "not_allowed", sentence, index, frame_type(item))
+        if not isinstance(item, (Fact, BadFrame)):
             return item
         if self.version < 2:
             return item if item.seq is None else msgspec.structs.replace(item, seq=None)
-        if isinstance(item, Fact):
-            missing = "seq" if item.seq is None else "generation" if item.generation is None else None
-            if missing is not None:
-                item = _unnumbered(item, missing, index)
+        if isinstance(item, Fact) and (item.seq is None or item.generation is None):
+            item = _unnumbered(item, "seq" if item.seq is None else "generation", index)
         if item.seq is not None:
             self._count(item.seq)
         return item

@@ -292,6 +292,9 @@ def test_a_v2_fact_has_a_number_and_a_generation() -> None:
     ]
     assert hub.seq == 1
     (lone,) = told(hub, {"type": "task_accepted", "task_id": TASK, "generation": 4})
+    (first,) = hub.receive('[{"type":"task_accepted","task_id":"t"}]')
+    assert isinstance(first, BadFrame)
+    assert first.index == 0, "an array of one is an array"
     assert (lone.index, lone.code, lone.task_id, lone.generation) == (
         None,
         ErrorCode.VALIDATION_FAILED,
