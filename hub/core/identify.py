@@ -49,36 +49,37 @@ class Reconciled:
 def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
     """Turn it away, or seat it as the live link of its name and go on where it stopped."""
     agent_id, instance_id = event.sender.agent_id, event.sender.instance_id
+    known = office.instances.get(instance_id)
+    if known is not None and is_older_dial(known, event):
+        hang_up_replaced(event.sender.link_id, draft)
+        return
     agent = office.fleet.get(agent_id)
-    record = (
-        agent.record
-        if agent is not None
-        else AgentRecord(agent_id=agent_id, first_seen_wall_ms=draft.now.wall_ms)
-    )
-    if agent is not None and record.instance_id not in (None, instance_id):
+    if agent is None:
+        agent = office.fleet.enter(AgentRecord(agent_id=agent_id, first_seen_wall_ms=draft.now.wall_ms))
+    elif agent.record.instance_id not in (None, instance_id):
         retry_ms = name_taken_ms(office, agent, draft)
         if retry_ms is not None:
             turn_away(event, retry_ms, draft)
             return
         give_up_name(office, agent, draft)
-    known = office.instances.get(instance_id)
-    if known is not None and is_older_dial(known, event):
-        hang_up_replaced(event.sender.link_id, draft)
-        return
-    if agent is None:
-        agent = office.fleet.enter(record)
     is_new_link = take_link(office, agent, event, draft)
     remember_instance(office, known, event, draft)
     save_record(office, agent, event, draft)
-    # `identified` is the first word on a link: what follows from `holding` (orders sent again, answers) comes after it.
+    say_welcome(office, agent, event, draft)
+    if is_new_link:
+        draft.log("agent_joined", {"instance_id": instance_id, "version": agent.version}, agent_id=agent_id)
+        draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))
+
+
+def say_welcome(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> None:
+    """`identified` is the first word on a link: what follows from `holding` (orders again, answers)
+    comes after.
+    """
     said_before = len(draft.effects)
     reconciled = reconcile(office, agent, event, draft)
     said_after, draft.effects[said_before:] = draft.effects[said_before:], []
     office.tell(agent, welcome(office, agent, reconciled), draft)
     draft.effects += said_after
-    if is_new_link:
-        draft.log("agent_joined", {"instance_id": instance_id, "version": agent.version}, agent_id=agent_id)
-        draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))
 
 
 # --- may it come in? --------------------------------------------------------------------------------------

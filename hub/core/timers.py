@@ -59,8 +59,8 @@ def spared(task: Task, at: Moment) -> Task:
 
 
 def loaded(task: Task, policy: Policy, now: Now) -> Task:
-    """A row at the start of a hub's life. The wall's clock may have jumped since it was written: nothing is waited
-    for longer than it was to last then (§2.2, clock jump). Timers start afresh with the first letter.
+    """A row at the start of a hub's life. The clock of the wall may have jumped since it was written: nothing
+    is waited for longer than it was to last then (§2.2, clock jump). Timers start with the first letter.
     """
     not_before_ms = ms_of(task.spec.run_at_wall_ms, now) or 0
     if task.generation:
