@@ -125,7 +125,9 @@ def convert(value: object, hint: Any, origin: str) -> Any:
     if origin_type is tuple:
         items = [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
         return tuple(convert(one, get_args(hint)[0], origin) for one in _sequence(items, origin))
-    if origin_type is dict or hint is dict:
+    if origin_type is dict:
+        if get_args(hint)[1] is not str and isinstance(value, Mapping):
+            return dict(value)  # tables, read by whoever they configure
         return _pairs(value, origin)
     return _simple(value, hint, origin)
 

@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-
 from protocol.frames import V2_FEATURES, Identify
 from protocol.ids import AgentId, InstanceId
 from sidecar.agent import Agent
@@ -36,7 +34,7 @@ from sidecar.journal_file import JournalFile
 from sidecar.line import Line, Place
 from sidecar.redaction import guarded
 from sidecar.redial import Window
-from sidecar.runners.command import CommandRunner, CommandSettings
+from sidecar.runners.command import CommandRunner, CommandSettings, command_settings
 from sidecar.runners.contract import Runner
 from sidecar.runners.echo import EchoRunner
 from sidecar.runs import Runs
@@ -52,6 +50,16 @@ NO_RUNNER: Final = "no runner is configured: using echo, which gives back what i
 log = logging.getLogger("sidecar")
 
 
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster loop where it exists."""
+    try:
+        import uvloop  # noqa: PLC0415  there is none on some systems
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def default_agent_id() -> str:
     """The machine's name, which is what most people would have typed."""
     return socket.gethostname().partition(".")[0] or "sidecar"
@@ -63,20 +71,16 @@ def runners_of(settings: Settings, folder: StateFolder, environ: Mapping[str, st
         return [EchoRunner()]
     workspaces = Workspaces(folder.path)
     workspaces.sweep()
-    tables: list[tuple[str | None, Any]] = list(settings.commands.items())
-    if settings.command:
-        tables.append((None, {"argv": list(settings.command)}))
-    found: list[Runner] = []
-    for plugin, table in tables:
-        try:
-            described = msgspec.convert({**table, "plugin": plugin}, CommandSettings)
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"command `{plugin or ' '.join(settings.command)}`: {error}") from error
-        secret_values = [
-            environ[name] for name in described.environment if name in environ and _is_secret(name)
-        ]
-        found.append(guarded(CommandRunner(described, workspaces, environ), secret_values))
-    return found
+    try:
+        found = command_settings(settings.command, settings.commands)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"the command runner's settings: {error}") from error
+    return [guarded(CommandRunner(one, workspaces, environ), _secrets_of(one, environ)) for one in found]
+
+
+def _secrets_of(command: CommandSettings, environ: Mapping[str, str]) -> list[str]:
+    """Values that a run is given and must not say: those of variables that are named like secrets."""
+    return [environ[name] for name in command.environment if name in environ and _is_secret(name)]
 
 
 def _is_secret(name: str) -> bool:
@@ -123,7 +127,8 @@ class Sidecar:
         self.folder.create()
         self.folder.lock()
         try:
-            return asyncio.run(self._run())
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                return runner.run(self._run())
         finally:
             self.folder.unlock()
 

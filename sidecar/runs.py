@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple
 
 from protocol.ids import Generation, RequestId, TaskId
 from sidecar.events import DeskEvent, RunEnded, RunReported, TalkDropped
 from sidecar.runners.contract import (
     Answers,
+    AnswersAtOnce,
     Asked,
     Failed,
     Order,
-    Outcome,
     Rejection,
     Report,
     Runner,
@@ -34,15 +34,6 @@ TALK_WAITING_MAX: Final = 2_000
 log = logging.getLogger("sidecar.runs")
 
 
-@runtime_checkable
-class AnswersAtOnce(Protocol):
-    """A runner that has the outcome of some orders without waiting for anything: no task of the loop is
-    needed."""
-
-    def at_once(self, order: Order) -> Outcome | None:
-        """The outcome, or None when `run` is needed after all."""
-
-
 class _Live(NamedTuple):
     stop: StopSignal
     answers: Answers
@@ -54,6 +45,7 @@ class Runs:
     def __init__(self, runners: Sequence[Runner], post: Callable[[DeskEvent], None]) -> None:
         assert runners, "a sidecar without a runner would reject everything"
         self._runners = tuple(runners)
+        self._quick = {id(one): one for one in self._runners if isinstance(one, AnswersAtOnce)}
         self._post = post
         self._live: dict[tuple[TaskId, Generation], _Live] = {}
         self._talk_waiting = 0
@@ -76,11 +68,11 @@ class Runs:
     def start(self, order: Order, tasks: asyncio.TaskGroup) -> None:
         """Begin a run; its end is posted as `RunEnded`, exactly once."""
         runner = next(one for one in self._runners if one.accepts(order) is None)
-        if isinstance(runner, AnswersAtOnce):
-            outcome = runner.at_once(order)
-            if outcome is not None:
-                self._post(RunEnded(order.task_id, order.generation, outcome))
-                return
+        quick = self._quick.get(id(runner))
+        outcome = None if quick is None else quick.at_once(order)
+        if outcome is not None:
+            self._post(RunEnded(order.task_id, order.generation, outcome))
+            return
         live = _Live(StopSignal(), Answers())
         self._live[order.task_id, order.generation] = live
         tasks.create_task(self._run(runner, order, live), name=f"run {order.task_id}.{order.generation}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -22,6 +22,7 @@ class Settings:
     state_dir: Path = Path("state")
     labels: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
+    commands: dict[str, Any] = field(default_factory=dict)
 
 
 def test_a_flag_beats_the_environment_beats_the_folder_beats_the_user_beats_the_default(
@@ -44,7 +45,7 @@ def test_a_flag_beats_the_environment_beats_the_folder_beats_the_user_beats_the_
         "host": "HUB_HOST",
         "rate": str(here),
         "durability": str(user),
-    } | dict.fromkeys(("insecure", "token", "state_dir", "labels", "capabilities"), "default")
+    } | dict.fromkeys(("insecure", "token", "state_dir", "labels", "capabilities", "commands"), "default")
 
 
 def test_text_becomes_what_the_field_declares() -> None:
@@ -63,6 +64,13 @@ def test_text_becomes_what_the_field_declares() -> None:
     chosen = choose(Settings, prefix="HUB_", flags=flags, environ=environ)
     assert chosen.settings.labels == {"a": "1", "b": "2"}
     assert chosen.settings.capabilities == ("python", "gpu")
+
+
+def test_tables_are_left_to_whoever_they_configure(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text('[commands.poet]\nargv = ["/bin/poet", "--loud"]\n')
+    settings = choose(Settings, prefix="HUB_", files=[file], environ={}).settings
+    assert settings.commands == {"poet": {"argv": ["/bin/poet", "--loud"]}}
 
 
 def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
