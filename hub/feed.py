@@ -22,7 +22,10 @@ from hub.errors import Overloaded
 from hub.lines import Filter, Line, encode, parse_cursor
 from hub.metrics import Metrics
 from hub.ports import CommittedEvent
+from protocol.ids import TokenId
 from protocol.limits import KIB, MIB
+
+NOBODY: Final = TokenId("")
 
 RING_BYTES_MAX: Final = 32 * MIB
 """Payloads held by the ring, whatever their number."""
@@ -151,7 +154,7 @@ class Feed:
     # --- watchers ---
 
     def watch(
-        self, wanted: Filter, *, since: str | None, token_id: str = "", session: str | None = None
+        self, wanted: Filter, *, since: str | None, token_id: TokenId = NOBODY, session: str | None = None
     ) -> Watcher:
         """A new watcher; whoever made it must `end` it. Raises Overloaded at a cap and BadCursor."""
         cursor = parse_cursor(since) if since is not None else None
@@ -171,6 +174,10 @@ class Feed:
     def close_by_token(self, token_ids: Collection[str]) -> int:
         """End the watchers of revoked tokens; how many there were."""
         return self._close(watcher for watcher in self._watchers if watcher.token_id in token_ids)
+
+    def close_invalid(self, is_valid: Callable[[TokenId], bool]) -> int:
+        """End the watchers of tokens that are not valid any more; how many there were."""
+        return self._close(watcher for watcher in self._watchers if not is_valid(watcher.token_id))
 
     def close_session(self, session: str) -> int:
         """End the watchers of a page that has logged out; how many there were."""
@@ -195,7 +202,7 @@ class Watcher:
         feed: Feed,
         wanted: Filter,
         cursor: tuple[str, int] | None,
-        token_id: str,
+        token_id: TokenId,
         session: str | None,
     ) -> None:
         self.token_id = token_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from hub.settings import Settings
 from protocol.close import CloseCode, close_rule
 from protocol.codec import Announcement
 from protocol.frames import HubFrame
+from protocol.ids import TokenId
 
 if TYPE_CHECKING:
     from hub.auth import Authority
@@ -92,6 +93,7 @@ class Registry:
         self.strangers = strangers
         self.quarantine = Quarantine()
         self.is_draining = False
+        self._agents_connected = 0
         self._inbox: Inbox | None = None
         self._links: dict[int, Link] = {}
         self._link_ids = itertools.count(1)
@@ -105,6 +107,11 @@ class Registry:
     def bind(self, inbox: Inbox) -> None:
         """Registry and dispatcher know each other: links post letters, the dispatcher tells effects."""
         self._inbox = inbox
+
+    @property
+    def agents_connected(self) -> int:
+        """Links whose agent has shown a good token."""
+        return self._agents_connected
 
     # --- what links call -------------------------------------------------------------------------------
 
@@ -120,7 +127,8 @@ class Registry:
         assert link.agent_id is not None
         self.strangers.leave(link.address)
         self._failures.pop((link.address, link.agent_id), None)
-        self.metrics.agents_connected.inc()
+        self._agents_connected += 1
+        self.metrics.agents_connected.set(self._agents_connected)
         visits = self._visits.setdefault(link.agent_id, deque(maxlen=VISITS_MAX))
         self._visits.move_to_end(link.agent_id)
         visits.append(Visit(at=link.wall_ms, version=link.version, address=link.address))
@@ -147,7 +155,8 @@ class Registry:
         if link.agent_id is None:
             self.strangers.leave(link.address)
             return
-        self.metrics.agents_connected.dec()
+        self._agents_connected -= 1
+        self.metrics.agents_connected.set(self._agents_connected)
         visits = self._visits.get(link.agent_id)
         if visits is None:
             return
@@ -231,10 +240,10 @@ class Registry:
             link.hang_up(CloseCode.INVALID_TOKEN, "the token was revoked")
         return len(gone)
 
-    def close_invalid(self, valid: Collection[str]) -> int:
+    def close_invalid(self, is_valid: Callable[[TokenId], bool]) -> int:
         """Close sockets whose token has expired or was revoked elsewhere."""
         tokens = {link.identity.token_id for link in self._links.values() if link.identity is not None}
-        return self.close_by_token(tokens.difference(valid))
+        return self.close_by_token([token_id for token_id in tokens if not is_valid(token_id)])
 
     # --- time and the end ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ code. Never knows a route or a task: `app.py` builds what is served.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import socket
@@ -19,10 +20,11 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 
+from console.options import OptionError, choose
 from hub.census import Cap, Trusted, sockets_max_of_process
 from hub.errors import ConfigurationError
 from hub.guards import GuardedConfig, GuardedHttp, GuardedWebSocket
-from hub.life import Life
+from hub.life import EXIT_CONFIGURATION, Life
 from hub.settings import Settings
 from protocol.limits import WEBSOCKET_BYTES_MAX
 
@@ -67,7 +69,7 @@ class HubServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started and self._on_ready is not None:
+        if self.started and not self._life.has_failed and self._on_ready is not None:
             self._on_ready()
 
     async def on_tick(self, counter: int) -> bool:
@@ -158,9 +160,28 @@ def serve(settings: Settings, on_ready: Callable[[str, Life], None] | None = Non
     try:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=[listening]))
-    except SystemExit:
-        # uvicorn's word for a start that failed; why is in `life`.
-        life.start_failed()
     finally:
         listening.close()
+    if life.failure is not None:
+        logger.critical("! %s", life.failure)
     return life.exit_code
+
+
+def main() -> int:
+    """`python -m hub.server`: a hub from HUB_* settings alone, which says where it is in one line of JSON."""
+
+    def ready(address: str, life: Life) -> None:
+        print(json.dumps({"address": address, "token": life.first_token}), flush=True)  # noqa: T201 - the one thing it says
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    try:
+        chosen = choose(Settings, prefix="HUB_")
+        logging.getLogger("hub").setLevel(chosen.settings.log_level.upper())
+        return serve(chosen.settings, ready)
+    except (OptionError, ConfigurationError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - to whoever has started it
+        return EXIT_CONFIGURATION
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The hub as an application: everything constructed and wired here, once, and run in one TaskGroup.
+
+Owns the order of the start (ledger, board, first turn, only then requests) and of the end. This is the only
+place where adapters meet. Never decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec import Raw
+from msgspec.json import encode
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from hub.api.routes import routes
+from hub.api.session import Sessions
+from hub.audit import Audit
+from hub.auth import Authority
+from hub.census import Cap, Trusted
+from hub.clock import HubClock
+from hub.core.board import Board
+from hub.core.events import HubDrained, HubStarted
+from hub.core.policy import Policy
+from hub.crashpoints import ENVIRONMENT_NAME, Crasher
+from hub.dispatcher import Dispatcher
+from hub.door import AgentDoor
+from hub.errors import Closing, ConfigurationError
+from hub.feed import Feed
+from hub.firststart import first_admin
+from hub.history import History
+from hub.housekeeping import watch_disk, watch_tokens
+from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
+from hub.parts import Parts
+from hub.ports import Loaded, StorageBroken
+from hub.registry import Registry
+from hub.settings import Settings
+from hub.store.database import open_database
+from hub.store.ledger import SqliteLedger
+from hub.store.mail import Mailboxes
+from hub.store.queries import Queries
+from hub.store.tokens import Tokens, load_pepper
+from hub.telling import Teller
+from hub.turns import TurnsKept
+from hub.watching import watch_routes
+
+logger = logging.getLogger(__name__)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The core's rules, as far as a user may set them."""
+    return Policy(
+        heartbeat_ms=settings.heartbeat_ms,
+        accept_ms=settings.accept_ms,
+        lease_ms=settings.lease_ms,
+        grace_ms=settings.grace_ms,
+        run_ms=settings.run_ms,
+        input_ms=settings.input_ms,
+        cancel_confirm_ms=settings.cancel_ms,
+    )
+
+
+def board_of(settings: Settings, loaded: Loaded, clock: HubClock) -> Board:
+    return Board(
+        policy_of(settings),
+        epoch=loaded.epoch,
+        generation_floor=loaded.generation_floor,
+        tasks=loaded.tasks,
+        instances=loaded.instances,
+        agents=loaded.agents,
+        now=clock.now(),
+    )
+
+
+def snapshot_of(board: Board, clock: HubClock) -> Raw:
+    """How things are, for a watcher that begins: counts, and every agent as `GET /api/agents` shows it."""
+    return Raw(encode({"counts": board.count(), "agents": board.view_agents(clock.now())}))
+
+
+@asynccontextmanager
+async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
+    """Everything a hub is made of, and taken apart again in the opposite order."""
+    async with AsyncExitStack() as stack:
+        clock, metrics = HubClock(), life.metrics
+        database = open_database(settings.database_file, settings.durability)
+        ledger = SqliteLedger(database)
+        stack.push_async_callback(ledger.close)
+        queries = Queries(database)
+        stack.callback(queries.close)
+        history = History(settings.history_file)
+        stack.callback(history.close)
+
+        pepper = load_pepper(settings.state_dir)
+        authority = Authority(pepper, lambda: clock.now().wall_ms)
+        tokens = Tokens(ledger)
+        await believe(tokens, authority, life, clock)
+
+        now = clock.now()
+        loaded = await ledger.load(now)
+        board = board_of(settings, loaded, clock)
+        turns = None
+        if settings.turns_bytes:
+            turns = TurnsKept(settings.turns_file, settings.turns_bytes)
+            turns.keep_start(policy_of(settings), loaded, now)
+            stack.callback(turns.close)
+
+        registry = Registry(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            authority=authority,
+            strangers=Cap(
+                "strangers",
+                most=settings.strangers_max,
+                most_per_address=settings.strangers_per_address_max,
+                trusted=Trusted(settings.trusted_proxies),
+                metrics=metrics,
+            ),
+        )
+        feed = Feed(
+            queries,
+            epoch=loaded.epoch,
+            last_offset=loaded.last_offset,
+            clock=clock,
+            metrics=metrics,
+            snapshot=lambda: snapshot_of(board, clock),
+            ring_events=settings.ring_events,
+            watchers_max=settings.watchers_max,
+            watchers_per_token_max=settings.watchers_per_token_max,
+        )
+        dispatcher = Dispatcher(
+            board,
+            ledger,
+            clock,
+            Teller(registry, feed, metrics, history),
+            metrics=metrics,
+            roll=random.SystemRandom().random,
+            crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
+            turns=turns,
+            inbox_letters_max=settings.inbox_letters_max,
+            turn_letters_max=settings.turn_letters_max,
+        )
+        registry.bind(dispatcher)
+        yield Parts(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            database=database,
+            ledger=ledger,
+            queries=queries,
+            tokens=tokens,
+            mailboxes=Mailboxes(ledger),
+            authority=authority,
+            sessions=Sessions(pepper),
+            board=board,
+            dispatcher=dispatcher,
+            registry=registry,
+            feed=feed,
+            audit=Audit(ledger, lambda: clock.now().wall_ms),
+        )
+
+
+async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubClock) -> None:
+    """Take all valid tokens into memory; make the first one if there has never been any."""
+    if await tokens.is_first_start():
+        life.first_token, record = first_admin(authority, clock.now().wall_ms)
+        await tokens.add(record)
+    authority.replace_all(await tokens.load())
+
+
+@asynccontextmanager
+async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
+    """All loops of a hub. If one fails, all end; the first turn is over before anybody is served."""
+    async with asyncio.TaskGroup() as group:
+        loops = [
+            group.create_task(loop)
+            for loop in (
+                parts.dispatcher.run(),
+                parts.registry.clock.tick(),
+                parts.registry.sweep(),
+                watch_disk(parts),
+                watch_tokens(parts),
+            )
+        ]
+        await parts.dispatcher.ask(HubStarted())
+        life.on_drain(lambda: drain(parts))
+        yield
+        for loop in loops:
+            loop.cancel()
+
+
+async def drain(parts: Parts) -> None:
+    """Not ready any more; nothing new is assigned; agents and watchers are let go in good order."""
+    parts.dispatcher.is_closing = True
+    logger.info("= draining", extra={"links": len(parts.registry)})
+    await parts.dispatcher.ask(HubDrained())
+    await parts.registry.drain(iter(random.random, None))
+    parts.feed.close_all()
+
+
+def create_app(settings: Settings, life: Life) -> Starlette:
+    """The hub behind one ASGI interface. It lives from the lifespan's start to its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        has_served = False
+        try:
+            async with parts_of(settings, life) as parts, running(parts, life):
+                app.state.parts = parts
+                app.router.routes[:] = all_routes(parts)
+                has_served = True
+                yield
+        except* StorageBroken as broken:
+            life.fail(EXIT_STORAGE, str(broken.exceptions[0]))
+        except* ConfigurationError as wrong:
+            life.fail(EXIT_CONFIGURATION, str(wrong.exceptions[0]))
+        except* Closing:
+            life.fail(EXIT_BUG, "the dispatcher ended at the start")
+        except* Exception as bug:
+            life.fail(EXIT_BUG, repr(bug.exceptions[0]))
+            logger.critical("! a loop of the hub has failed", exc_info=bug)
+        if not has_served:
+            yield  # the server looks at `life` before it answers anybody
+
+    return Starlette(lifespan=lifespan)
+
+
+def all_routes(parts: Parts) -> list[BaseRoute]:
+    return [WebSocketRoute("/ws", AgentDoor(parts.registry)), *watch_routes(parts), *routes(parts)]

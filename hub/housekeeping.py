@@ -1,0 +1,42 @@
+"""What a hub does now and then: look at the disk, look at tokens, write down which were used.
+
+Owns the intervals. Everything here may be late, or fail without harm: what fails is logged and tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from hub.ports import StorageFull
+
+if TYPE_CHECKING:
+    from hub.parts import Parts
+
+DISK_EVERY_MS: Final = 2_000
+TOKENS_EVERY_MS: Final = 60_000
+"""Sockets of tokens that have expired are closed at the latest after this (security A5)."""
+
+logger = logging.getLogger(__name__)
+
+
+async def watch_disk(parts: Parts) -> None:
+    """Refuse pushes while there is little room, so that results still find some."""
+    while True:
+        parts.dispatcher.note_room(has_room=parts.ledger.has_room())
+        parts.metrics.absence_seconds.set(parts.registry.clock.absent_ms / 1000)
+        await parts.clock.sleep_until(parts.clock.now().ms + DISK_EVERY_MS)
+
+
+async def watch_tokens(parts: Parts) -> None:
+    """Close what is open with a token that is no longer valid; keep when tokens were last used."""
+    while True:
+        await parts.clock.sleep_until(parts.clock.now().ms + TOKENS_EVERY_MS)
+        is_valid = parts.authority.is_valid
+        closed = parts.registry.close_invalid(is_valid) + parts.feed.close_invalid(is_valid)
+        if closed:
+            logger.info("x closed sockets of expired tokens", extra={"sockets": closed})
+        try:
+            await parts.tokens.note_used(parts.authority.take_used())
+        except StorageFull:
+            continue  # when a token was last used is nice to know, no more
