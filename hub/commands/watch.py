@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -62,7 +63,7 @@ def events_with_redial(
             raise CommandFailed(f"The hub at {client.url} has not answered for a minute.", Exit.UNREACHABLE)
         if silent_redials == 1:
             output.note("= the link to the hub broke; dialling again")
-        time.sleep(REDIAL_S)
+        threading.Event().wait(REDIAL_S)
         yield None
 
 
@@ -177,9 +178,10 @@ def since_of(text: str | None) -> tuple[str | None, int | None]:
     if text is None:
         return None, None
     if re.fullmatch(r"\d+(ms|s|m|h|d)", text):
+        from hub.clock import wall_ms
         from hub.commands.push import duration_ms
 
-        return None, int(time.time() * 1000) - duration_ms(text)
+        return None, wall_ms() - duration_ms(text)
     return text, None
 
 
