@@ -143,6 +143,12 @@ class Board:
         for instance_id, mark in (marks or {}).items():
             office.instances[instance_id] = replace(office.instances[instance_id], mark=mark)
 
+    def forget_renewal(self, epoch: str, generation_floor: int) -> None:
+        """The batch that renewed the epoch was not written: the identify that showed the loss will show it again."""
+        office = self._office
+        office.epoch, office.generation_floor = epoch, generation_floor
+        office.is_history_known_lost = False
+
     def _set_adrift(self, draft: Draft) -> None:
         """What came back from a refused commit as held by a link that is gone meanwhile."""
         office = self._office

@@ -17,6 +17,7 @@ from hub.core.effects import (
     HangUp,
     Instance,
     InstanceSaved,
+    MarkMoved,
     RaiseAlert,
     Tell,
     TellOthers,
@@ -171,6 +172,8 @@ def remember_instance(office: Office, known: Instance | None, event: AgentIdenti
     )
     office.instances[instance_id] = instance
     draft.changes.append(InstanceSaved(instance))
+    if is_lost:
+        draft.changes.append(MarkMoved(instance_id, instance.mark, None))
     if is_lost and not office.is_history_known_lost:
         renew_epoch(office, event, mark, draft)
 

@@ -13,7 +13,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.core.board import Board
-from hub.core.effects import AgentSaved, Answer, Change, Effect, Granted, MarkMoved, Reply, TaskSaved, Tell
+from hub.core.effects import (
+    AgentSaved,
+    Answer,
+    Change,
+    Effect,
+    EpochRenewed,
+    Granted,
+    MarkMoved,
+    Reply,
+    TaskSaved,
+    Tell,
+)
 from hub.core.events import Event
 from hub.core.task import Now, Task
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
@@ -41,6 +52,7 @@ class Turn:
         """One roll for each letter and one for the match at the end."""
         self._board = board
         self.now = now
+        self._epoch, self._generation_floor = board.epoch, board.generation_floor
         dice = iter(rolls)
         self.answers: list[Answer] = [board.handle(letter, now, next(dice)) for letter in letters]
         self.seating = board.match(now, next(dice))
@@ -75,6 +87,8 @@ class Turn:
             if isinstance(change, MarkMoved):
                 marks.setdefault(change.instance_id, Seq(change.seq - 1))
         self._board.reload(self.touched, found, self.now, marks)
+        if any(isinstance(change, EpochRenewed) for change in self.changes):
+            self._board.forget_renewal(self._epoch, self._generation_floor)
         return Settled(again=tuple(range(len(self.answers))))
 
     def _unwritten(self, refused: Refused) -> tuple[frozenset[int], dict[InstanceId, Seq]]:
