@@ -103,8 +103,8 @@ def _report(total: Tally, failures: list[Failure], took_s: float, workers: int) 
     )
     for failure in failures[:FAILURES_SHOWN_MAX]:
         _show(failure)
-    if failures:
-        print("failing seeds: " + " ".join(str(failure.seed) for failure in failures))
+    for failure in failures:
+        print(f"seed {failure.seed}{' --heavy' if failure.is_heavy else ''}: {failure.why.splitlines()[0]}")
 
 
 def _show(failure: Failure) -> None:

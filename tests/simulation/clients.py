@@ -214,7 +214,7 @@ def answer_question(world: World, task_id: TaskId, question: Question) -> None:
             heard,
         )
 
-    if world.is_quiet or world.die.random() < 0.85:
+    if world.is_quiet or world.plan.is_hub_only or world.die.random() < 0.85:
         world.scheduler.after(world.die.expovariate(1 / 10_000), say)
     if not world.is_quiet and world.die.random() < 0.1:
         world.scheduler.after(world.die.expovariate(1 / 10_000), say)
@@ -260,6 +260,12 @@ class Watcher:
         self._n += 1
         self.is_connected = False
         self.world.scheduler.after(self.world.die.uniform(10, 5_000), self.connect)
+
+    def forget(self) -> None:
+        """A file was copied back by hand: until a sidecar shows the hub what it has lost (and the epoch is renewed), not
+        even the hub could say `reset`, so whoever copied it has to (§3.6).
+        """
+        self._epoch = ""
 
     def publish(self, epoch: str, events: tuple[CommittedEvent, ...]) -> None:
         """The hub has committed events."""

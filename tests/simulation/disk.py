@@ -15,18 +15,22 @@ class PowerCut(Exception):
 class Disk:
     """One file."""
 
-    __slots__ = ("_synced", "content", "cut_next", "is_there")
+    __slots__ = ("_synced", "content", "cut_next", "is_there", "promised")
 
     def __init__(self) -> None:
         self.content = bytearray()
         self.is_there = False
         self.cut_next = False
+        self.promised = 0
+        """What was durable when the last write began, and is vouched for by it. What rots behind that looks like a torn
+        tail to anybody, so no book can tell."""
         self._synced = 0
 
     def read(self) -> bytes | None:
         return bytes(self.content) if self.is_there else None
 
     def append(self, data: bytes) -> None:
+        self.promised = self._synced
         self.content += data
         if self.cut_next:
             self.cut_next = False
@@ -43,6 +47,7 @@ class Disk:
         """Written anew, synced, renamed, folder synced: as one step, which is what the rename makes of it."""
         self.content = bytearray(data)
         self.is_there = True
+        self.promised = 0
         self.sync()
 
     def set_aside(self) -> str:
@@ -59,4 +64,10 @@ class Disk:
     def wipe(self) -> None:
         self.content = bytearray()
         self.is_there = False
-        self._synced = 0
+        self.promised = self._synced = 0
+
+    def rot(self, at: float) -> bool:
+        """A bit has turned over somewhere in what is vouched for."""
+        if self.promised:
+            self.content[int(at * self.promised)] ^= 0x10
+        return self.promised > 0

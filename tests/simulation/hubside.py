@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
+from hub.clock import ABSENCE_MS
 from hub.core.effects import (
     Effect,
     HangUp,
@@ -26,6 +27,7 @@ from hub.core.effects import (
 from hub.core.events import Event, HubDrained, HubStarted, TaskSubmitted, TimePassed
 from hub.core.task import Now
 from hub.core.turn import Settled, Turn
+from hub.dispatcher import FULL_RETRY_MS
 from hub.ports import Batch, Committed, CommittedEvent
 from protocol.frames import HubFrame
 from tests.simulation.faults import Fault
@@ -45,7 +47,6 @@ Letter = tuple[Event, Replied | None]
 
 WALL_ZERO_MS: Final = 1_800_000_000_000
 LETTERS_A_TURN_MAX: Final = 256
-FULL_RETRY_MS: Final = 500
 DOWN_MS: Final = (300.0, 2_000.0, 20_000.0)
 BACKUP_AGE_MS: Final = (100.0, 5_000.0, 30_000.0)
 
@@ -78,10 +79,11 @@ class Hub:
         world = self.world
         self.life += 1
         self.is_up = True
-        self._zero_ms = world.die.randint(0, 10_000_000)
+        self._ahead_ms = world.die.randint(0, 10_000_000)
         self._inbox.clear()
         self._is_busy = False
         self._wake_us = -1
+        self._turned_ms = world.scheduler.now_ms
         now = self.now()
         loaded = self.ledger.load(now)
         world.truth.rows.update(self.ledger.rows)
@@ -107,6 +109,8 @@ class Hub:
         self.world.note("hub", "crashes", f"life {self.life}")
         self.is_up = False
         self.life += 1
+        for watcher in self.world.watchers:
+            watcher.cut()
         links, self.links = self.links, {}
         for link in links.values():
             if link.wire is not None:
@@ -137,6 +141,8 @@ class Hub:
         )
         self.ledger, self._backup = self._backup, None
         self.witness.saw_restore(self.ledger)
+        for watcher in self.world.watchers:
+            watcher.forget()
 
     def grow_quiet(self) -> None:
         """Nothing goes wrong any more; the wall clock is put right, and with it what was kept against it."""
@@ -148,9 +154,11 @@ class Hub:
     # --- clocks --------------------------------------------------------------------------------------------
 
     def now(self) -> Now:
-        """A monotonic clock that begins anew with each life, and a wall clock that may have jumped."""
+        """A monotonic clock that begins anew with each life and stands still while the hub is away, as `hub/clock.py`
+        has it, and a wall clock that may have jumped.
+        """
         ms = self.world.scheduler.now_ms
-        return Now(ms=ms + self._zero_ms, wall_ms=WALL_ZERO_MS + ms + self.wall_skew_ms)
+        return Now(ms=ms + self._ahead_ms, wall_ms=WALL_ZERO_MS + ms + self.wall_skew_ms)
 
     # --- letters -------------------------------------------------------------------------------------------
 
@@ -180,7 +188,7 @@ class Hub:
         due_ms = self.board.next_deadline()
         if due_ms is None:
             return
-        wake_us = max((due_ms - self._zero_ms) * US, self.world.scheduler.now_us)
+        wake_us = max((due_ms - self._ahead_ms) * US, self.world.scheduler.now_us)
         if self._wake_us < self.world.scheduler.now_us or wake_us < self._wake_us:
             self._wake_us = wake_us
             self.world.scheduler.at_us(wake_us, partial(self._wake, self.life, wake_us))
@@ -195,6 +203,7 @@ class Hub:
     def _turn(self, life: int) -> None:
         if life != self.life:
             return
+        self._turned_ms = self.world.scheduler.now_ms
         letters = [self._inbox.popleft() for _ in range(min(len(self._inbox), LETTERS_A_TURN_MAX))]
         now = self.now()
         due_ms = self.board.next_deadline()
@@ -215,16 +224,20 @@ class Hub:
         turn = Turn(self.board, [event for event, _ in letters], now, iter(die.random, None))
         delay_ms = self.world.plan.commit_ms * die.random() * 2 if turn.changes else 0.0
         delay_ms = max(delay_ms, self.slow_until_ms - self.world.scheduler.now_ms)
-        self.world.scheduler.after(delay_ms, partial(self._commit, self.life, turn, letters, now))
+        self.world.scheduler.after(delay_ms, partial(self._commit, self.life, turn, letters))
 
-    def _commit(self, life: int, turn: Turn, letters: list[Letter], now: Now) -> None:
+    def _commit(self, life: int, turn: Turn, letters: list[Letter]) -> None:
+        """As the dispatcher has it: a long wait for the disk is no time in which anybody could have been late."""
         if life != self.life or self._crashes(Fault.HUB_CRASH_BEFORE_COMMIT, turn):
             return
+        waited_ms = self.now().ms - turn.now.ms
+        if waited_ms > ABSENCE_MS:
+            self._ahead_ms -= waited_ms
         if self.full_until_ms > self.world.scheduler.now_ms and turn.changes:
-            self.world.scheduler.after(FULL_RETRY_MS, partial(self._commit, life, turn, letters, now))
+            self._abandon(turn, letters)
             return
         self._meddle(turn)
-        batch = Batch(turn.changes, now)
+        batch = Batch(turn.changes, turn.now)
         committed = self.ledger.commit(batch)
         self.world.tally.commits += 1
         self.witness.saw_commit(self.ledger, batch, committed)
@@ -234,6 +247,17 @@ class Hub:
         self._settle(turn.settle(committed.refused, committed.found), letters)
         self._is_busy = False
         self._turn_soon()
+
+    def _abandon(self, turn: Turn, letters: list[Letter]) -> None:
+        """No room: who asked is told so, what links have said is asked again when there is room."""
+        again = turn.abandon(self.ledger.find(turn.touched, frozenset()).tasks).again
+        for number in again:
+            replied = letters[number][1]
+            if replied is not None:
+                replied(Refusal(kind=RefusalKind.OVERLOADED, reason="storage_full"))
+        self._inbox.extendleft(letters[number] for number in reversed(again) if letters[number][1] is None)
+        self._ahead_ms -= FULL_RETRY_MS
+        self.world.scheduler.after(FULL_RETRY_MS, partial(self._turn, self.life))
 
     def _crashes(self, fault: Fault, turn: Turn) -> bool:
         """At this named point, when that is planned and something hangs on it."""
@@ -310,10 +334,8 @@ class Hub:
         return len(self._inbox)
 
     def overdue_ms(self) -> int:
-        """How long ago the board wanted to be woken. A hub that cannot write, or is down, is excused."""
-        is_excused = (
-            not self.is_up
-            or max(self.full_until_ms, self.slow_until_ms) > self.world.scheduler.now_ms - 1_000
-        )
+        """How long ago the board wanted to be woken, and has not been. A hub that cannot write is excused."""
+        now_ms = self.world.scheduler.now_ms
+        is_excused = not self.is_up or max(self.full_until_ms, self.slow_until_ms) > now_ms
         due_ms = None if is_excused else self.board.next_deadline()
-        return 0 if due_ms is None else self.now().ms - due_ms
+        return 0 if due_ms is None else min(self.now().ms - due_ms, now_ms - self._turned_ms)

@@ -96,6 +96,7 @@ class MemoryLedger:
             if isinstance(change, TaskSaved) and not self._is_as_expected(change)
         )
         page = Page(refused)
+        page.has_lost_history = any(isinstance(change, EpochRenewed) for change in batch.changes)
         for change in batch.changes:
             self._write(change, batch.now, page)
         return Committed(
@@ -143,12 +144,10 @@ class MemoryLedger:
         if isinstance(change, InstanceSaved):
             instance = change.instance
             known = self.instances.get(instance.instance_id)
-            is_behind = instance.mark > known.mark if known is not None else False
-            if known is not None and not (page.has_lost_history or is_behind):
+            if known is not None and not page.has_lost_history:
                 instance = replace(instance, mark=known.mark)
             self.instances[instance.instance_id] = instance
         elif isinstance(change, EpochRenewed):
-            page.has_lost_history = True
             self.epoch = change.epoch
             self.generation_floor = change.generation_floor
 
@@ -179,5 +178,5 @@ def _shifted(row: Task, shift_ms: int) -> Task:
         timer=None if row.timer is None else Timer(row.timer.kind, row.timer.due_ms + shift_ms),
         run_due_ms=None if row.run_due_ms is None else row.run_due_ms + shift_ms,
         start_by_ms=None if row.start_by_ms is None else row.start_by_ms + shift_ms,
-        not_before_ms=row.not_before_ms + shift_ms,
+        not_before_ms=row.not_before_ms + shift_ms if row.not_before_ms else 0,
     )

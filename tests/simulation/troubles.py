@@ -151,10 +151,9 @@ def _wipe_journal(world: World) -> bool:
 
 def _corrupt_journal(world: World) -> bool:
     sidecar = _some_sidecar(world)
-    if sidecar is None or len(sidecar.disk.content) < 100:
+    if sidecar is None or not sidecar.disk.rot(world.die.random()):
         return False
     sidecar.crash()
-    sidecar.disk.content[world.die.randrange(len(sidecar.disk.content) // 2)] ^= 0xFF
     return True
 
 

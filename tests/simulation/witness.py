@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from hub.core.board import Board
 from hub.core.effects import AgentSaved, Answer, Granted, InstanceSaved, MarkMoved, Reply, TaskSaved, Tell
-from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost
+from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TimePassed
 from hub.core.task import Now, Task
 from hub.ports import Batch, Committed
 from protocol.frames import HubFrame, Identified, TaskAck, TaskAssign
@@ -51,6 +51,12 @@ class WatchedBoard(Board):
     def handle(self, event: Event, now: Now, roll: float) -> Answer:
         answer = super().handle(event, now, roll)
         self._look(event, answer)
+        return answer
+
+    def match(self, now: Now, roll: float) -> Answer:
+        answer = super().match(now, roll)
+        for name in transitions(TimePassed(), answer, self.known):
+            self.world.tally.hit(name)
         return answer
 
     def _look(self, event: Event, answer: Answer) -> None:

@@ -29,8 +29,8 @@ STEPS_MAX: Final = 200_000
 """A light run takes some thousand steps, a heavy one ten times that; at this bound something goes round in
 circles."""
 
-END_BY_MS: Final = 3_600_000
-"""After the last fault: every timer of the policy, every strike and every backoff fit into this hour."""
+END_BY_MS: Final = 2 * 3_600_000
+"""After the last fault: every timer of the policy, every strike and every backoff fit into this time."""
 
 LOOK_EVERY_MS: Final = 2_000
 
@@ -173,7 +173,8 @@ class World:
             if key not in self._asked:
                 self._asked.add(key)
                 clients.answer_question(self, row.task_id, question)
-        if row.is_final and row.state != "completed" and self.has_habit(Fault.RETRY_BY_HAND, 0.5):
+        is_regretted = row.is_final and row.state != "completed" and row.spec.retry_of is None
+        if is_regretted and self.has_habit(Fault.RETRY_BY_HAND, 0.5):
             clients.retry_by_hand(self, row.task_id)
 
 
