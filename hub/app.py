@@ -199,7 +199,7 @@ async def drain(parts: Parts) -> None:
     parts.dispatcher.is_closing = True
     logger.info("= draining", extra={"links": len(parts.registry)})
     await parts.dispatcher.ask(HubDrained())
-    await parts.registry.drain(iter(random.random, None))
+    await parts.registry.drain()
     parts.feed.close_all()
 
 

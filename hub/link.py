@@ -31,7 +31,6 @@ from protocol.frames import (
     ErrorFrame,
     FieldError,
     Frame,
-    Goaway,
     HubFrame,
     Identify,
     Message,
@@ -344,12 +343,6 @@ class Link:
         elif min(silence_ms, now_ms - self.pinged_ms) > settings.ping_ms:
             self.pinged_ms = now_ms
             self._socket.ping()
-
-    def go_away(self, retry_in_ms: int) -> None:
-        """The hub ends: a v2 client is told when to come back."""
-        if self.is_identified and self.version >= 2:
-            self.say(Goaway(reason="draining", retry_in_ms=retry_in_ms))
-            self.flush()
 
     # --- ending ----------------------------------------------------------------------------------------
 

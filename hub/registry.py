@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
@@ -47,9 +47,6 @@ HOLD_DOUBLINGS_MAX: Final = 6
 WAVE_LINKS: Final = 100
 WAVE_PAUSE_MS: Final = 100
 """A drained hub lets go of its agents in waves, so that the next hub meets them one wave at a time."""
-
-RETRY_IN_MS_PER_LINK: Final = 10
-RETRY_IN_MS_MAX: Final = 30_000
 
 logger = logging.getLogger(__name__)
 
@@ -255,13 +252,10 @@ class Registry:
             for link in list(self._links.values()):
                 link.check(now_ms)
 
-    async def drain(self, roll: Iterable[float]) -> None:
-        """Tell everyone that the hub leaves, then close all links, wave by wave."""
+    async def drain(self) -> None:
+        """Close all links, wave by wave; the board has told them that the hub leaves."""
         self.is_draining = True
-        spread_ms = min(RETRY_IN_MS_MAX, RETRY_IN_MS_PER_LINK * len(self._links))
         links = list(self._links.values())
-        for link, part in zip(links, roll, strict=False):
-            link.go_away(int(part * spread_ms))
         for first in range(0, len(links), WAVE_LINKS):
             for link in links[first : first + WAVE_LINKS]:
                 code = CloseCode.DRAINING if link.version >= 2 else CloseCode.SERVICE_RESTART
