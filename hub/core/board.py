@@ -144,7 +144,7 @@ class Board:
             office.instances[instance_id] = replace(office.instances[instance_id], mark=mark)
 
     def forget_renewal(self, epoch: str, generation_floor: int) -> None:
-        """The batch that renewed the epoch was not written: the identify that showed the loss will show it again."""
+        """The batch that renewed the epoch was not written: who showed the loss will show it again."""
         office = self._office
         office.epoch, office.generation_floor = epoch, generation_floor
         office.is_history_known_lost = False
