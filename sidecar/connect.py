@@ -31,7 +31,7 @@ from sidecar.events import DeskEvent
 from sidecar.health import Health, Readiness
 from sidecar.journal import JournalBook, JournalBroken, JournalFull
 from sidecar.journal_file import JournalFile
-from sidecar.line import Line, Place
+from sidecar.line import Line, Place, is_local
 from sidecar.redaction import guarded
 from sidecar.redial import Window
 from sidecar.runners.command import CommandRunner, CommandSettings, command_settings
@@ -193,7 +193,11 @@ class Sidecar:
             has_room=self.agent.has_room,
             beat=self.desk.heartbeat,
             roll=random.random,
-            window=Window(settings.retry_least_ms, settings.retry_most_ms),
+            window=Window(
+                settings.retry_least_ms,
+                settings.retry_first_ms or (2_000 if is_local(place.url) else Window().first_ms),
+                settings.retry_most_ms,
+            ),
             changed=self._status_changed.set,
         )
 

@@ -162,14 +162,13 @@ class Line:
 
 async def dial(place: Place, tls: ssl.SSLContext | None) -> ClientConnection:
     """Connect, within the time for it; raises what the library raises."""
-    is_here = urlsplit(place.url).hostname in ("127.0.0.1", "::1", "localhost")
     socket = await _Dial(
         place.url,
         additional_headers={"Authorization": f"Bearer {place.token}"},
         subprotocols=[Subprotocol(place.wire.subprotocol)],
         compression=None,
         user_agent_header="crewhub-sidecar",
-        proxy=None if is_here else True,
+        proxy=None if is_local(place.url) else True,
         open_timeout=DIAL_MS / 1000,
         ping_interval=PING_S,
         ping_timeout=PING_S,
@@ -187,6 +186,11 @@ async def dial(place: Place, tls: ssl.SSLContext | None) -> ClientConnection:
 async def try_dial(place: Place) -> None:
     """Connect and hang up, to see whether that works."""
     await (await dial(place, tls_context(place))).close()
+
+
+def is_local(url: str) -> bool:
+    """The hub is on this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def tls_context(place: Place) -> ssl.SSLContext | None:

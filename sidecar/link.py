@@ -180,9 +180,8 @@ class Link:
         beat_at_ms: int | None = None
         silent_beats = 0
         while True:
-            heartbeat_ms = self._heartbeat_ms
-            await self._clock.sleep(min(TICK_MS, heartbeat_ms))
-            now_ms = self._clock.now().mono_ms
+            await self._clock.sleep(min(TICK_MS, self._heartbeat_ms))
+            now_ms, heartbeat_ms = self._clock.now().mono_ms, self._heartbeat_ms
             if self._clock.asleep_ms() - asleep_ms > SLEPT_MS:
                 self.abort("the machine slept", is_waking=True)
             elif self.identified is None:

@@ -48,9 +48,14 @@ class GiveUp(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The bounds of the wait; each failure doubles the window up to the most."""
+    """The bounds of the wait: anywhere in the first window, which doubles with each failure up to the most.
+
+    The first is this wide because a fleet shares it: of thousands that lose their hub together, no second
+    may bring more than three times its share.
+    """
 
     least_ms: int = 500
+    first_ms: int = 10_000
     most_ms: int = 30_000
 
 
@@ -75,6 +80,6 @@ def next_dial(
 
 
 def _backoff_ms(failures: int, window: Window, roll: float) -> int:
-    """Anywhere in the whole window, which doubles with each failure: 2 s, then 4, 8, … up to the most."""
-    widest_ms = max(window.least_ms, min(window.most_ms, (4 * window.least_ms) << min(failures, 16)))
+    """Anywhere in the whole window."""
+    widest_ms = max(window.least_ms, min(window.most_ms, window.first_ms << min(max(failures - 1, 0), 16)))
     return round(window.least_ms + roll * (widest_ms - window.least_ms))

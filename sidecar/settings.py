@@ -20,6 +20,7 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "health_port": (0, 65_535),
     "drain_ms": (0, 24 * 3_600_000),
     "retry_least_ms": (1, 60_000),
+    "retry_first_ms": (0, 600_000),
     "retry_most_ms": (1, 600_000),
 }
 
@@ -65,6 +66,8 @@ class Settings:
     once: bool = False
     """Do one task and leave."""
     retry_least_ms: int = 500
+    retry_first_ms: int = 0
+    """0: 10 s, or 2 s when the hub is on this machine, where no fleet is."""
     retry_most_ms: int = 30_000
     """The window in which a redial falls, at random over all of it, so that a fleet does not come back as
     one."""

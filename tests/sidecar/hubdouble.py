@@ -1,7 +1,7 @@
 """A scripted hub on a real WebSocket: the other end of the sidecar's link, with vices that tests can ask for.
 
-Owns a socket, a memory of what every instance said, and receipts. It keeps marks as a hub must, and decides nothing
-else: what is assigned, cancelled or answered is the test's affair.
+Owns a socket, a memory of what every instance said, and receipts. It keeps marks as a hub must, and decides
+nothing else: what is assigned, cancelled or answered is the test's affair.
 """
 
 from __future__ import annotations
