@@ -24,7 +24,7 @@ from hub.core.events import (
     RetryRequested,
     TaskSubmitted,
 )
-from hub.core.happenings import HolderLost, Matched
+from hub.core.happenings import HolderGivenUp, HolderLost, Matched
 from hub.core.matching import Explanation
 from hub.core.office import Office
 from hub.core.policy import Policy
@@ -138,8 +138,8 @@ class Board:
         for task in found:
             office.take_off(task.task_id)
             office.put(task if task.is_final else reloaded(task, office.policy, now), now)
-            if task.is_held and task.state is not State.RECOVERING and office.agent_of(task.holder) is None:
-                office.adrift.add(task.task_id)
+            if task.is_held and office.agent_of(task.holder) is None:
+                office.adrift[task.task_id] = None
         for instance_id, mark in (marks or {}).items():
             office.instances[instance_id] = replace(office.instances[instance_id], mark=mark)
 
@@ -150,12 +150,20 @@ class Board:
         office.is_history_known_lost = False
 
     def _set_adrift(self, draft: Draft) -> None:
-        """What came back from a refused commit as held by a link that is gone meanwhile."""
+        """What came back from a refused commit as held by a link that is gone meanwhile, or by an instance whose name
+        was given to another one in the same turn (T13).
+        """
         office = self._office
-        while office.adrift:
-            task = office.tasks.get(office.adrift.pop())
-            if task is not None and task.is_held and office.agent_of(task.holder) is None:
+        adrift, office.adrift = office.adrift, {}
+        for task_id in adrift:
+            task = office.tasks.get(task_id)
+            if task is None or task.holder is None or office.agent_of(task.holder) is not None:
+                continue
+            if task.state is not State.RECOVERING:
                 office.apply(task, HolderLost(), draft)
+            agent = office.fleet.get(task.holder.agent_id)
+            if agent is not None and agent.record.instance_id != task.holder.instance_id:
+                office.apply(office.tasks[task_id], HolderGivenUp("rebound"), draft)
 
     # --- looking -------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Office:
         self.waiting = Waiting()
         self.instances: dict[InstanceId, Instance] = {one.instance_id: one for one in instances}
         self.declines: dict[TaskId, dict[AgentId, int]] = {}
-        self.adrift: set[TaskId] = set()
+        self.adrift: dict[TaskId, None] = {}
         """Held tasks that came back from a refused commit without a live link: recovering at the end of the
         turn.
         """

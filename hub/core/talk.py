@@ -87,7 +87,7 @@ def hear_heartbeat(office: Office, agent: Agent, beat: Heartbeat, draft: Draft) 
     It is a snapshot: it may be older than an acceptance, so absence counts only for runs whose acceptance the
     sidecar had numbered by then.
     """
-    listed = {(one.task_id, one.generation) for one in beat.tasks}
+    listed = dict.fromkeys((one.task_id, one.generation) for one in beat.tasks)
     for task_id, generation in listed:
         task = office.tasks.get(task_id)
         if task is not None and is_in_hand(task, agent, generation):

@@ -125,6 +125,10 @@ class Turn:
 
 
 def touches(answer: Answer, refused: Refused) -> bool:
+    """Whether it changes a refused task, tells of it, or tells its asker (a second push with the key of the first)."""
+    task = answer.reply.task if isinstance(answer.reply, Granted) else None
+    if task is not None and task.task_id in refused:
+        return True
     saved = any(isinstance(change, TaskSaved) and change.task.task_id in refused for change in answer.changes)
     return saved or any(is_about(effect, refused) for effect in answer.effects)
 
