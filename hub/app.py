@@ -18,8 +18,10 @@ from msgspec.json import encode
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from hub.api.edge import EXCEPTION_HANDLERS, MIDDLEWARE
 from hub.api.routes import routes
 from hub.api.session import Sessions
+from hub.api.throttle import Throttle
 from hub.audit import Audit
 from hub.auth import Authority
 from hub.census import Cap, Trusted
@@ -161,6 +163,9 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             dispatcher=dispatcher,
             registry=registry,
             feed=feed,
+            throttle=Throttle(
+                trusted=Trusted(settings.trusted_proxies), pushes_per_second=settings.pushes_per_second
+            ),
             audit=Audit(ledger, lambda: clock.now().wall_ms),
         )
 
@@ -227,7 +232,7 @@ def create_app(settings: Settings, life: Life) -> Starlette:
         if not has_served:
             yield  # the server looks at `life` before it answers anybody
 
-    return Starlette(lifespan=lifespan)
+    return Starlette(lifespan=lifespan, middleware=MIDDLEWARE, exception_handlers=EXCEPTION_HANDLERS)
 
 
 def all_routes(parts: Parts) -> list[BaseRoute]:

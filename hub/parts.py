@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hub.api.session import Sessions
-    from hub.auth import Authority
+    from hub.api.throttle import Throttle
     from hub.audit import Audit
+    from hub.auth import Authority
     from hub.core.board import Board
     from hub.dispatcher import Dispatcher
     from hub.feed import Feed
@@ -43,4 +44,5 @@ class Parts:
     dispatcher: Dispatcher
     registry: Registry
     feed: Feed
+    throttle: Throttle
     audit: Audit

@@ -175,14 +175,21 @@ def who_calls(request: Request, parts: Parts) -> Identity | None:
     return session_identity(request, parts)
 
 
+def not_believed(request: Request, parts: Parts) -> Problem:
+    """401, and after too many of them from one address 429: guessing must not be cheap."""
+    parts.metrics.refused_tokens.inc()
+    address = request.client.host if request.client is not None else ""
+    wait_ms = parts.throttle.failed(address, parts.clock.now().ms)
+    return problems.unauthorized() if wait_ms is None else problems.rate_limited(wait_ms)
+
+
 def authorise(request: Request, parts: Parts, needs: Scope | None) -> Identity | None:
     """Deny by default: no valid identity is 401, one without the scope is 403."""
     who = who_calls(request, parts)
     if needs is None:
         return who
     if who is None:
-        parts.metrics.refused_tokens.inc()
-        raise problems.unauthorized()
+        raise not_believed(request, parts)
     if not who.may(needs):
         raise problems.forbidden(LEAST_ROLE[needs])
     return who

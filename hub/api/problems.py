@@ -29,6 +29,7 @@ TITLES: Final = {
     415: "Unsupported media type",
     422: "Validation failed",
     429: "Too many requests",
+    500: "Internal error",
     503: "Service unavailable",
 }
 
@@ -166,6 +167,16 @@ def overloaded() -> Problem:
         "overloaded",
         DETAILS[RefusalKind.OVERLOADED],
         headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def rate_limited(wait_ms: int) -> Problem:
+    return Problem(
+        429,
+        "rate_limited",
+        "Too many of these in a short time. Wait and try again.",
+        members={"retry_after_ms": wait_ms},
+        headers={"Retry-After": str(-(-wait_ms // 1000))},
     )
 
 

@@ -10,9 +10,8 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from hub.api import problems
 from hub.api.bodies import LoginBody
-from hub.api.endpoint import Call, Endpoint
+from hub.api.endpoint import Call, Endpoint, not_believed
 from hub.api.session import check_own_page, cookie_name, set_cookie
 from hub.api.views import SessionView, StatusView
 from hub.auth import Identity, Scope
@@ -28,8 +27,7 @@ async def log_in(call: Call) -> Response:
     body = await call.body(LoginBody)
     identity = call.parts.authority.check(body.token.strip())
     if identity is None or not identity.may(Scope.FEED_READ):
-        call.parts.metrics.refused_tokens.inc()
-        raise problems.unauthorized()
+        raise not_believed(call.request, call.parts)
     response = Response(msgspec.json.encode(view_session(identity)), media_type="application/json")
     cookie = call.parts.sessions.issue(identity.token_id, call.parts.clock.now().wall_ms)
     set_cookie(response, call.request, cookie)

@@ -49,6 +49,9 @@ def event_of(call: Call, spec: Spec, *, must_be_connected: bool) -> TaskSubmitte
     """The letter to the board, if this caller may send it: a dispatcher token may be limited by patterns."""
     if not call.identity.may_push_to(spec.assign_to, spec.plugin):
         raise problems.forbidden("a token that may push to this agent and plugin")
+    wait_ms = call.parts.throttle.pushed(call.identity.token_id, call.parts.clock.now().ms)
+    if wait_ms is not None:
+        raise problems.rate_limited(wait_ms)
     task_id = task_id_of(secrets.token_bytes(TASK_ID_BYTES))
     return TaskSubmitted(task_id=task_id, spec=spec, must_be_connected=must_be_connected)
 

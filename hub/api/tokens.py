@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from hub.api import problems
 from hub.api.bodies import OnboardBody, TokenBody
-from hub.api.endpoint import Call, Endpoint, Told, bearer_of
+from hub.api.endpoint import Call, Endpoint, Told, bearer_of, not_believed
 from hub.api.problems import Problem
 from hub.api.views import NewTokenView, OnboardView, StatusView, TokenList, TokenView
 from hub.auth import LIFETIME_MS, SECRET_BYTES, Role, Scope, TokenRecord, mint
@@ -133,7 +133,7 @@ async def onboard(call: Call) -> Told:
     if may_join and identity is not None and not fnmatchcase(agent_id, identity.agent_id or "*"):
         raise problems.forbidden(f"a join code for {agent_id}")
     if not may_join and not parts.settings.open_onboarding:
-        raise problems.unauthorized()
+        raise not_believed(call.request, parts)
     if any(r.agent_id == agent_id and r.role is Role.AGENT for r in parts.authority.records()):
         raise Problem(409, "agent_id already registered", "Choose another name, or ask for its token.")
     burnt = identity.token_id if may_join and identity is not None else None
