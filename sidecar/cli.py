@@ -71,7 +71,7 @@ def _named(settings: Any) -> Any:
     return settings if settings.agent_id else replace(settings, agent_id=default_agent_id())
 
 
-def _common(function: F) -> F:
+def _of_this_machine(function: F) -> F:
     for option in (
         click.option("--config", metavar="FILE", help="Read this file instead of ./sidecar.toml."),
         click.option("--state-dir", metavar="DIR", help="Where the journal is kept."),
@@ -90,7 +90,7 @@ def sidecar() -> None:
 
 @sidecar.command()
 @click.argument("hub_url", required=False)
-@_common
+@_of_this_machine
 @click.option("--token-file", metavar="FILE", help="A file with the agent's token.")
 @click.option("--ca-file", metavar="FILE", help="Trust these certificates instead of the system's.")
 @click.option("--capability", "capabilities", multiple=True, metavar="X", help="Something this agent can do.")
@@ -126,7 +126,7 @@ def connect(hub_url: str | None, config: str | None, line: str | None, **flags: 
 @sidecar.command()
 @click.argument("hub_url")
 @click.argument("code")
-@_common
+@_of_this_machine
 @click.option("--ca-file", metavar="FILE", help="Trust these certificates instead of the system's.")
 def join(hub_url: str, code: str, config: str | None, **flags: Any) -> None:
     """Trade the one-time CODE for this agent's own token, and keep it.
@@ -145,7 +145,7 @@ def join(hub_url: str, code: str, config: str | None, **flags: Any) -> None:
 
 
 @sidecar.command()
-@_common
+@_of_this_machine
 @click.option("--json/--no-json", "as_json", default=None, help="One JSON object instead of a table.")
 def status(config: str | None, as_json: bool | None, **flags: Any) -> None:
     """Show what the sidecar of this machine does, and how its last connections ended."""
@@ -178,7 +178,7 @@ def status(config: str | None, as_json: bool | None, **flags: Any) -> None:
 
 
 @sidecar.command()
-@_common
+@_of_this_machine
 def drain(config: str | None, **flags: Any) -> None:
     """Tell the sidecar of this machine to finish what it has and leave."""
     with _exits():
@@ -198,7 +198,7 @@ def drain(config: str | None, **flags: Any) -> None:
 
 @sidecar.command()
 @click.argument("hub_url", required=False)
-@_common
+@_of_this_machine
 @click.option("--token-file", metavar="FILE", help="A file with the agent's token.")
 @click.option("--ca-file", metavar="FILE", help="Trust these certificates instead of the system's.")
 def doctor(hub_url: str | None, config: str | None, **flags: Any) -> None:
