@@ -222,6 +222,10 @@ class Registry:
             for link in links.values():
                 link.flush()
 
+    def links(self) -> list[Link]:
+        """All open links, the oldest first."""
+        return list(self._links.values())
+
     # --- what the API calls ----------------------------------------------------------------------------
 
     def visits(self, agent_id: str) -> tuple[Visit, ...]:
@@ -249,13 +253,13 @@ class Registry:
         while True:
             await self.clock.sleep_until(self.clock.now_ms() + SWEEP_MS)
             now_ms = self.clock.now_ms()
-            for link in list(self._links.values()):
+            for link in self.links():
                 link.check(now_ms)
 
     async def drain(self) -> None:
         """Close all links, wave by wave; the board has told them that the hub leaves."""
         self.is_draining = True
-        links = list(self._links.values())
+        links = self.links()
         for first in range(0, len(links), WAVE_LINKS):
             for link in links[first : first + WAVE_LINKS]:
                 code = CloseCode.DRAINING if link.version >= 2 else CloseCode.SERVICE_RESTART
