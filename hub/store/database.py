@@ -91,11 +91,13 @@ class Database:
         try:
             if is_clean:
                 end(self.writer)
-            self.writer.close()
         finally:
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            try:
+                self.writer.close()
+            finally:
+                if self._lock is not None:
+                    os.close(self._lock)
+                    self._lock = None
 
 
 def open_database(
@@ -112,9 +114,14 @@ def open_database(
     try:
         permissions.private_file(path)
         permissions.check_database(path)
-        writer = open_writer(path, durability, vfs=vfs, checkpoint_pages=checkpoint_pages)
-        migrate(writer)
-        return Database(path, writer, open_readers(path, vfs=vfs), durability, lock)
+        writer = dbapi.connect(str(path), vfs=vfs).apsw
+        try:
+            prepare(writer, durability, checkpoint_pages)
+            migrate(writer)
+            return Database(path, writer, open_readers(path, vfs=vfs), durability, lock)
+        except BaseException:
+            writer.close()
+            raise
     except BaseException:
         os.close(lock)
         raise
@@ -142,15 +149,13 @@ def locked(path: Path) -> int:
     return descriptor
 
 
-def open_writer(
-    path: Path, durability: Durability, *, vfs: str | None = None, checkpoint_pages: int = CHECKPOINT_PAGES
-) -> apsw.Connection:
-    connection = dbapi.connect(str(path), vfs=vfs).apsw
+def prepare(connection: apsw.Connection, durability: Durability, checkpoint_pages: int) -> None:
+    """Set what holds for the writer's connection and is not kept in the file."""
     connection.set_busy_timeout(BUSY_MS)
     mode = connection.pragma("journal_mode", "wal")
     if mode != "wal":
         raise ConfigurationError(
-            f"{path} takes no write-ahead log (it stays in mode {mode}): use a local disk."
+            f"The database takes no write-ahead log (it stays in mode {mode}): put it on a local disk."
         )
     set_synchronous(connection, durability)
     connection.pragma("foreign_keys", True)
@@ -160,7 +165,6 @@ def open_writer(
     connection.pragma("temp_store", "memory")
     connection.pragma("journal_size_limit", WAL_BYTES_KEPT)
     connection.wal_autocheckpoint(checkpoint_pages)
-    return connection
 
 
 def set_synchronous(connection: apsw.Connection, durability: Durability) -> None:

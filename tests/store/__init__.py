@@ -1,0 +1,1 @@
+"""The ledger's files on a real disk, and on disks that fail."""
