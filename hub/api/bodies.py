@@ -44,6 +44,7 @@ else:
     OptionalRaw = Raw
 
 AgentName = Annotated[str, Meta(min_length=1, max_length=limits.AGENT_ID_LENGTH_MAX)]
+AgentNameOrNothing = Annotated[str, Meta(max_length=limits.AGENT_ID_LENGTH_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_LENGTH_MAX)]
 Key = Annotated[str, Meta(min_length=1, max_length=KEY_LENGTH_MAX)]
 Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
@@ -60,7 +61,7 @@ class PushTaskBody(Struct, frozen=True, kw_only=True):
     is the endpoint that asks for them.
     """
 
-    agent_id: AgentName | None = None
+    agent_id: AgentNameOrNothing | None = None
     description: str | None = None
     metadata: OptionalRaw = None
     plugin: Name | None = None

@@ -1,4 +1,4 @@
-"""What surrounds every HTTP answer: the security headers, the request's id, and words for what no route serves.
+"""What surrounds every HTTP answer: security headers, the request's id, and words for what no route serves.
 
 Owns the fold around the router. Never reads a body and never knows a resource.
 """

@@ -1,7 +1,7 @@
 """How often one caller may fail to prove who it is, and how often one token may push.
 
-Owns two tables of buckets, bounded. Addresses of loopback and of listed proxies are never throttled: behind them
-everybody looks the same (security W8).
+Owns two tables of buckets, bounded. Addresses of loopback and of listed proxies are never throttled: behind
+them everybody looks the same (security W8).
 """
 
 from __future__ import annotations
