@@ -1,0 +1,1 @@
+"""What the core decides: the table, matching, names, first-generation clients, turns."""
