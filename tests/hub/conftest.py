@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from hub.parts import Parts
 from hub.server import HubServer, configure, listen
 from hub.settings import Settings
 from protocol.ids import AgentId, TokenId
+from tests.hub.peers import Peer
 from tests.waiting import until, until_true
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +113,7 @@ async def serving(settings: Settings) -> AsyncIterator[RunningHub]:
         await until(lambda: server.started or life.has_failed or run.done(), "the hub serves")
         assert not life.has_failed, life.failure
         yield RunningHub(app.state.parts, server, life, listening.getsockname()[1])
+        await Peer.end_all()
         server.stop()
 
 
@@ -207,9 +209,10 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def hub_process(tmp_path: Path) -> Iterator[HubProcess]:
+async def hub_process(tmp_path: Path) -> AsyncIterator[HubProcess]:
     """A hub in its own process, not started yet; killed at the end of the test if it still runs."""
     hub = HubProcess(tmp_path)
     yield hub
+    await Peer.end_all()
     if hub.process is not None and hub.process.poll() is None:
         hub.kill()

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -23,6 +23,9 @@ PATIENCE_S = 20.0
 
 class Peer:
     """One WebSocket to a hub."""
+
+    dialled: ClassVar[list[Peer]] = []
+    """Every peer of the test that runs, so that none outlives it."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -50,7 +53,9 @@ class Peer:
             ping_interval=None,
             max_size=None,
         )
-        return cls(socket)
+        peer = cls(socket)
+        Peer.dialled.append(peer)
+        return peer
 
     async def say(self, *frames: Said) -> None:
         """One message; several frames travel as an array."""
@@ -93,6 +98,14 @@ class Peer:
     def vanish(self) -> None:
         """Reset the connection without a goodbye."""
         self.socket.transport.abort()
+
+    @staticmethod
+    async def end_all() -> None:
+        """Reset whatever is still open."""
+        while Peer.dialled:
+            peer = Peer.dialled.pop()
+            peer.vanish()
+            await peer.socket.wait_closed()
 
 
 class V2Peer(Peer):

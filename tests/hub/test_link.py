@@ -8,10 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 from websockets.exceptions import InvalidStatus
 
 from hub.auth import Role
+from hub.core.effects import Tell
 from hub.link import Link
+from protocol.frames import MessageDelivered
+from protocol.ids import MessageId
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import Said, V1Peer, V2Peer
 from tests.waiting import until
@@ -20,6 +24,11 @@ from tests.waiting import until
 def link_of(hub: RunningHub, agent_id: str) -> Link:
     """The newest link of an agent."""
     return next(link for link in reversed(hub.parts.registry.links()) if link.agent_id == agent_id)
+
+
+def code_of(link: Link) -> int | None:
+    """With which code it has ended; None while it lives."""
+    return None if link.ended is None else link.ended.code
 
 
 async def v2(hub: RunningHub, agent_id: str = "ada", **more: Any) -> V2Peer:
@@ -78,9 +87,9 @@ async def test_messagepack_carries_the_same_conversation(running_hub: RunningHub
         "connection": 1,
     }
     await peer.socket.send(msgspec.msgpack.encode(identify))
-    assert msgspec.msgpack.decode(await peer.socket.recv())["type"] == "identified"
+    assert msgspec.msgpack.decode(await peer.socket.recv(decode=False))["type"] == "identified"
     await running_hub.push("ada", "hello", metadata={"deep": [1, {"a": None}]})
-    assigned = msgspec.msgpack.decode(await peer.socket.recv())
+    assigned = msgspec.msgpack.decode(await peer.socket.recv(decode=False))
     assert json.loads(assigned["metadata"]) == {"deep": [1, {"a": None}]}
     await peer.hang_up()
 
@@ -444,28 +453,69 @@ async def test_an_expired_token_s_live_socket_is_closed_by_the_next_look(running
     assert (await peer.closed())[0] == 4401
 
 
-@pytest.mark.parametrize("running_hub", [{"send_ms": 1_000}], indirect=True)
-async def test_a_peer_that_does_not_read_is_thrown_out_and_does_not_grow_the_hub(
+def bulk() -> MessageDelivered:
+    """A frame of 60 KB."""
+    return MessageDelivered(
+        id=MessageId("0" * 16),
+        from_="bob",
+        message_type="chat",
+        payload=Raw(b'"' + b"x" * 60_000 + b'"'),
+        timestamp=0,
+    )
+
+
+async def test_a_peer_that_reads_too_slowly_is_thrown_out_and_does_not_grow_the_hub(
     running_hub: RunningHub,
 ) -> None:
-    slow, other = await v2(running_hub, "ada"), await v2(running_hub, "bob")
+    peer = await v2(running_hub)
     link = link_of(running_hub, "ada")
-    slow.socket.transport.pause_reading()
-    frame = {"type": "message", "to": "ada", "payload": {"x": "y" * 60_000}}
-    sent = 0
-    while link.ended is None and sent < 400:
-        await other.say(frame)
-        await other.hear("message_sent")
-        sent += 1
-        if sent % 50 == 0:
-            await running_hub.parts.registry.clock.sleep_until(
-                running_hub.parts.registry.clock.now_ms() + 1_050
-            )
-            link.check(running_hub.parts.registry.clock.now_ms())
+    peer.socket.transport.pause_reading()
+    registry = running_hub.parts.registry
+    for _ in range(1_000):
+        registry.tell(Tell(link.link_id, bulk()))
+        registry.flush()
+        await registry.clock.breathe()
     assert link.ended is not None
     assert (link.ended.code, link.ended.side) == (4413, "hub")
-    await other.hear_nothing_but("agent_left", "message_sent")
-    await other.hang_up()
+    await until(lambda: len(registry) == 0, "the link is forgotten")
+
+
+async def test_a_peer_that_stops_reading_is_not_heard_and_thrown_out_after_a_while(
+    running_hub: RunningHub,
+) -> None:
+    peer = await v2(running_hub)
+    link = link_of(running_hub, "ada")
+    peer.socket.transport.pause_reading()
+    registry = running_hub.parts.registry
+    while link.clogged_ms is None:
+        registry.tell(Tell(link.link_id, bulk()))
+        registry.flush()
+        await registry.clock.breathe()
+    before = link.heard_ms
+    await peer.say({"type": "ping"})
+    since_ms = link.clogged_ms
+    link.check(since_ms + 10_000)
+    assert code_of(link) is None
+    link.check(since_ms + 10_001)
+    assert (code_of(link), link.heard_ms) == (4413, before)
+
+
+async def test_a_peer_that_reads_again_misses_nothing(running_hub: RunningHub) -> None:
+    peer = await v2(running_hub)
+    link = link_of(running_hub, "ada")
+    peer.socket.transport.pause_reading()
+    registry = running_hub.parts.registry
+    sent = 0
+    while link.clogged_ms is None:
+        registry.tell(Tell(link.link_id, bulk()))
+        registry.flush()
+        sent += 1
+        await registry.clock.breathe()
+    peer.socket.transport.resume_reading()
+    for _ in range(sent):
+        assert len((await peer.hear("message"))["payload"]) == 60_000
+    await until(lambda: link.clogged_ms is None, "nothing waits any more")
+    await peer.hear_nothing_but()
 
 
 # --- too much ---------------------------------------------------------------------------------------------
