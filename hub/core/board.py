@@ -150,8 +150,8 @@ class Board:
         office.is_history_known_lost = False
 
     def _set_adrift(self, draft: Draft) -> None:
-        """What came back from a refused commit as held by a link that is gone meanwhile, or by an instance whose name
-        was given to another one in the same turn (T13).
+        """What came back from a refused commit as held by a link that is gone meanwhile, or by an instance
+        whose name was given to another one in the same turn (T13).
         """
         office = self._office
         adrift, office.adrift = office.adrift, {}

@@ -24,11 +24,18 @@ from hub.core.effects import (
 )
 from hub.core.events import AgentIdentified
 from hub.core.facts import is_of_holder
-from hub.core.happenings import HolderBack, HolderBackWithout, HolderGivenUp, HolderInReach, HolderLost
+from hub.core.happenings import (
+    Happening,
+    HolderBack,
+    HolderBackWithout,
+    HolderGivenUp,
+    HolderInReach,
+    HolderLost,
+)
 from hub.core.office import Office
 from hub.core.passage import set_adrift
 from hub.core.seats import Agent, Run
-from hub.core.task import Task, TimerKind
+from hub.core.task import State, Task, TimerKind
 from protocol import limits
 from protocol.close import CloseCode
 from protocol.errors import ErrorCode
@@ -64,20 +71,22 @@ def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
             return
         give_up_name(office, agent, draft)
     is_new_link = take_link(office, agent, event, draft)
-    remember_instance(office, known, event, draft)
+    has_lost_history = remember_instance(office, known, event, draft)
     save_record(office, agent, event, draft)
-    say_welcome(office, agent, event, draft)
+    say_welcome(office, agent, event, draft, has_lost_history=has_lost_history)
     if is_new_link:
         draft.log("agent_joined", {"instance_id": instance_id, "version": agent.version}, agent_id=agent_id)
         draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))
 
 
-def say_welcome(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> None:
+def say_welcome(
+    office: Office, agent: Agent, event: AgentIdentified, draft: Draft, *, has_lost_history: bool
+) -> None:
     """`identified` is the first word on a link: what follows from `holding` (orders again, answers)
     comes after.
     """
     said_before = len(draft.effects)
-    reconciled = reconcile(office, agent, event, draft)
+    reconciled = reconcile(office, agent, event, draft, has_lost_history=has_lost_history)
     said_after, draft.effects[said_before:] = draft.effects[said_before:], []
     office.tell(agent, welcome(office, agent, reconciled), draft)
     draft.effects += said_after
@@ -157,8 +166,8 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     return not was_connected
 
 
-def remember_instance(office: Office, known: Instance | None, event: AgentIdentified, draft: Draft) -> None:
-    """Its mark, its boot and its dial. A number beyond the mark shows that the hub has lost history."""
+def remember_instance(office: Office, known: Instance | None, event: AgentIdentified, draft: Draft) -> bool:
+    """Its mark, its boot and its dial. A number beyond the mark shows that the hub has lost history: True."""
     instance_id = event.sender.instance_id
     mark = known.mark if known is not None else Seq(0)
     is_lost = event.holding is not None and event.seq_next > mark + 1
@@ -176,6 +185,7 @@ def remember_instance(office: Office, known: Instance | None, event: AgentIdenti
         draft.changes.append(MarkMoved(instance_id, instance.mark, None))
     if is_lost and not office.is_history_known_lost:
         renew_epoch(office, event, mark, draft)
+    return is_lost
 
 
 def renew_epoch(office: Office, event: AgentIdentified, mark: Seq, draft: Draft) -> None:
@@ -228,7 +238,9 @@ def welcome(office: Office, agent: Agent, reconciled: Reconciled) -> Identified:
 # --- what it has in hand ----------------------------------------------------------------------------------
 
 
-def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> Reconciled:
+def reconcile(
+    office: Office, agent: Agent, event: AgentIdentified, draft: Draft, *, has_lost_history: bool
+) -> Reconciled:
     """Go on, stop, or it is in: one word for each thing in hand, and a move for each thing that is not."""
     reconciled = Reconciled()
     if event.holding is None:
@@ -239,10 +251,20 @@ def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     agent.revoked = {run: until_ms for run, until_ms in agent.revoked.items() if run in listed}
     for task_id, seat in tuple(agent.held.items()):
         if (task_id, seat.generation) not in listed:
-            office.apply(office.tasks[task_id], HolderBackWithout(), draft)
+            task = office.tasks[task_id]
+            office.apply(task, what_absence_means(task, has_lost_history), draft)
     for holding in event.holding:
         take_holding(office, agent, holding, reconciled, draft)
     return reconciled
+
+
+def what_absence_means(task: Task, has_lost_history: bool) -> Happening:
+    """A hub that has lost history cannot know that this generation was never accepted: it may be over, and
+    its end forgotten with the rest. Sent again it would be answered by nobody.
+    """
+    if has_lost_history and task.state is not State.CANCELLING:
+        return HolderGivenUp("history_lost")
+    return HolderBackWithout()
 
 
 def take_holding(

@@ -27,6 +27,7 @@ from hub.core.effects import (
 )
 from hub.core.events import Event
 from hub.core.task import Now, Task
+from protocol.frames import Identified
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
 
 Refused = frozenset[TaskId]
@@ -109,10 +110,12 @@ class Turn:
         skipped = frozenset(again)
         told = [(number, answer) for number, answer in enumerate(self.answers) if number not in skipped]
         effects = [effect for _, answer in told for effect in answer.effects]
-        seated = (effect for effect in self.seating.effects if not is_about(effect, refused))
+        effects += [effect for effect in self.seating.effects if not is_about(effect, refused)]
+        # A link whose `identified` waits hears nothing before it: what it was given is sent again then.
+        unwelcome = frozenset(link_id for number in skipped for link_id in welcomed(self.answers[number]))
         return Settled(
             replies=tuple((number, self._seen_now(answer.reply)) for number, answer in told),
-            effects=(*effects, *seated),
+            effects=tuple(one for one in effects if not (isinstance(one, Tell) and one.link_id in unwelcome)),
             again=tuple(sorted(skipped)),
         )
 
@@ -124,8 +127,15 @@ class Turn:
         return reply if task is None else replace(reply, task=task)
 
 
+def welcomed(answer: Answer) -> Iterator[int]:
+    """The links that this answer tells that they are in."""
+    for effect in answer.effects:
+        if isinstance(effect, Tell) and isinstance(effect.frame, Identified):
+            yield effect.link_id
+
+
 def touches(answer: Answer, refused: Refused) -> bool:
-    """Whether it changes a refused task, tells of it, or tells its asker (a second push with the key of the first)."""
+    """Whether it changes a refused task, tells of it, or answers with it (the second push of one key)."""
     task = answer.reply.task if isinstance(answer.reply, Granted) else None
     if task is not None and task.task_id in refused:
         return True
