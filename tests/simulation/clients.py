@@ -67,15 +67,17 @@ class Call:
     def answer(self, reply: Reply) -> None:
         """The hub has answered; whether that arrives is another question."""
         if not self.is_cut:
-            self._world.scheduler.after(self._world.http_ms(), partial(self._arrive, reply))
+            era = self._world.truth.era
+            self._world.scheduler.after(self._world.http_ms(), partial(self._arrive, era, reply))
 
     def give_up(self) -> bool:
         """Wait no longer. True when nothing has come."""
         was_waiting, self._is_waiting = self._is_waiting, False
         return was_waiting
 
-    def _arrive(self, reply: Reply) -> None:
-        if self.give_up():
+    def _arrive(self, era: int, reply: Reply) -> None:
+        """What a hub said before its file was put back is lost on the way: nobody could rely on it any more."""
+        if era == self._world.truth.era and self.give_up():
             self._heard(reply)
 
 

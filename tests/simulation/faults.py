@@ -130,7 +130,9 @@ def draw_plan(die: Random, *, heavy: bool) -> Plan:
         tasks=die.randint(6, 24) if heavy else die.randint(1, 6),
         sidecars=die.randint(1, 4) if heavy else die.randint(1, 2),
         slots_max=die.choice((1, 1, 2, 3)),
-        latency_ms=die.choice((1.0, 10.0, 40.0, 200.0, 3_000.0 if die.random() < 0.3 and not is_hub_only else 5.0)),
+        latency_ms=die.choice(
+            (1.0, 10.0, 40.0, 200.0, 3_000.0 if die.random() < 0.3 and not is_hub_only else 5.0)
+        ),
         commit_ms=die.choice((1.0, 5.0, 20.0)),
         has_short_timers=die.random() < 0.5 and not is_hub_only,
         is_hub_only=is_hub_only,

@@ -134,6 +134,8 @@ class Hub:
         return True
 
     def _restore(self) -> None:
+        if self.world.is_quiet:
+            return
         self.crash()
         assert self._backup is not None
         self.world.note(
@@ -227,7 +229,8 @@ class Hub:
         self.world.scheduler.after(delay_ms, partial(self._commit, self.life, turn, letters))
 
     def _commit(self, life: int, turn: Turn, letters: list[Letter]) -> None:
-        """As the dispatcher has it: a long wait for the disk is no time in which anybody could have been late."""
+        """As the dispatcher has it: a long wait for the disk is no time in which anybody could have been
+        late."""
         if life != self.life or self._crashes(Fault.HUB_CRASH_BEFORE_COMMIT, turn):
             return
         waited_ms = self.now().ms - turn.now.ms

@@ -90,11 +90,12 @@ class MemoryLedger:
 
     def commit(self, batch: Batch) -> Committed:
         """All of it, but for tasks whose row is not as expected."""
-        refused = frozenset(
-            change.task.task_id
-            for change in batch.changes
-            if isinstance(change, TaskSaved) and not self._is_as_expected(change)
-        )
+        saves = [change for change in batch.changes if isinstance(change, TaskSaved)]
+        owners: dict[str, TaskId] = {}
+        for save in saves:
+            if (key := save.task.spec.idempotency_key) is not None:
+                owners.setdefault(key, save.task.task_id)
+        refused = frozenset(save.task.task_id for save in saves if not self._is_as_expected(save, owners))
         page = Page(refused)
         page.has_lost_history = any(isinstance(change, EpochRenewed) for change in batch.changes)
         for change in batch.changes:
@@ -112,11 +113,13 @@ class MemoryLedger:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _is_as_expected(self, change: TaskSaved) -> bool:
+    def _is_as_expected(self, change: TaskSaved, owners: dict[str, TaskId]) -> bool:
+        """`owners`: which task of the batch was the first with a key."""
         row = self.rows.get(change.task.task_id)
         key = change.task.spec.idempotency_key
-        is_key_free = key is None or self.keys.get(key, change.task.task_id) == change.task.task_id
-        return (row.version if row is not None else 0) == change.expected_version and is_key_free
+        is_key_free = key is None or self.keys.get(key, owners[key]) == change.task.task_id
+        is_expected = (row.version if row is not None else 0) == change.expected_version
+        return is_expected and is_key_free and not (row is not None and row.is_final)
 
     def _write(self, change: Change, now: Now, page: Page) -> None:
         match change:
