@@ -108,6 +108,7 @@ class Dispatcher:
         self._is_time_said = False
         """A deadline's letter is on its way to the board."""
         self.is_storage_full = False
+        self._is_waiting_for_room = False
         self.is_closing = False
         """The hub is on its way out: not ready for new work, still deciding what is heard."""
         self._is_closed = False
@@ -223,8 +224,7 @@ class Dispatcher:
             if waited_ms > ABSENCE_MS:
                 self._clock.forgive(waited_ms)
         self._metrics.commit_seconds.observe(monotonic_s() - begun_s)
-        if self.is_storage_full:
-            self._mark_storage(is_full=False)
+        self._is_waiting_for_room = False
         self._crash("after_commit", letters)
         return committed
 
@@ -253,6 +253,7 @@ class Dispatcher:
 
     async def _wait_for_room(self, turn: Turn, letters: list[Letter], full: StorageFull) -> None:
         """Nothing was written: askers are told so, and whatever links have said is asked again, later."""
+        self._is_waiting_for_room = True
         self._mark_storage(is_full=True)
         found = await self._ledger.find(turn.touched, frozenset())
         settled = turn.abandon(found.tasks)
@@ -269,6 +270,11 @@ class Dispatcher:
             begun_ms = self._clock.now_ms()
             await self._clock.sleep_until(begun_ms + FULL_RETRY_MS)
             self._clock.forgive(self._clock.now_ms() - begun_ms)
+
+    def note_room(self, *, has_room: bool) -> None:
+        """The disk was looked at; what a commit has found out itself is undone by the next one that succeeds."""
+        if not has_room or not self._is_waiting_for_room:
+            self._mark_storage(is_full=not has_room)
 
     def _mark_storage(self, *, is_full: bool) -> None:
         if is_full != self.is_storage_full:

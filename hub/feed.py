@@ -153,6 +153,11 @@ class Feed:
 
     # --- watchers ---
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
     def watch(
         self, wanted: Filter, *, since: str | None, token_id: TokenId = NOBODY, session: str | None = None
     ) -> Watcher:
