@@ -67,7 +67,7 @@ class SqliteLedger:
         self.database = database
         self.broken: str | None = None
         """Why nothing can be acknowledged any more; None while all is well."""
-        self._free_bytes_min = free_bytes_min
+        self.free_bytes_min = free_bytes_min
         self._places = read_places(database.writer)
         self._next_places = self._places
         self._has_new_epoch = False
@@ -134,19 +134,23 @@ class SqliteLedger:
             self._is_closing = True
             self._bell.notify()
         await asyncio.to_thread(self._thread.join)
-        self.database.close(is_clean=self.broken is None)
+        try:
+            self.database.close(is_clean=self.broken is None)
+        except apsw.Error:
+            if self.broken is None:
+                raise  # a disk that was given up already may fail once more
 
     def has_room(self) -> bool:
         """Whether new tasks would be taken."""
-        return self.database.free_bytes() >= self._free_bytes_min
+        return self.database.free_bytes() >= self.free_bytes_min
 
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _check_room(self) -> None:
         free_bytes = self.database.free_bytes()
-        if free_bytes < self._free_bytes_min:
+        if free_bytes < self.free_bytes_min:
             raise StorageFull(
-                f"{free_bytes // MIB} MiB of disk are free; new tasks need {self._free_bytes_min // MIB}",
+                f"{free_bytes // MIB} MiB of disk are free; new tasks need {self.free_bytes_min // MIB}",
                 is_for_pushes_only=True,
             )
 

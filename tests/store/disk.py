@@ -90,7 +90,12 @@ class Disk(apsw.VFS):
         """The step at which the power goes; from then on everything fails."""
         self.fail_sync_at: int | None = None
         self.fail_write_at: int | None = None
+        self.is_full = False
         self.is_dark = False
+
+    def heal(self) -> None:
+        self.fail_sync_at = self.fail_write_at = None
+        self.is_full = False
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - apsw's name
         path = name if isinstance(name, str) else name.filename() if name is not None else None
@@ -114,6 +119,8 @@ class Disk(apsw.VFS):
         if self.cut_at is not None and self.steps >= self.cut_at:
             self.is_dark = True
             raise apsw.IOError("the power is off")
+        if self.is_full and not is_sync:
+            raise apsw.FullError("no room")
         if is_sync and self.fail_sync_at is not None and self.syncs >= self.fail_sync_at:
             raise apsw.IOError("the sync failed")
         if not is_sync and self.fail_write_at is not None and self.steps >= self.fail_write_at:

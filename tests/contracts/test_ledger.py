@@ -1,0 +1,352 @@
+"""What every ledger must do, whether it is memory or a disk (`ports.Ledger`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec import Raw
+from msgspec.structs import replace
+
+from hub.core.effects import AgentRecord, AgentSaved, EpochRenewed, EventLogged, MarkMoved
+from hub.core.task import (
+    Ending,
+    Fault,
+    Holder,
+    Now,
+    Priority,
+    Question,
+    Spec,
+    State,
+    StepKept,
+    Task,
+    Timer,
+    TimerKind,
+    Usage,
+)
+from hub.ports import Committed, StorageBroken, StorageFull
+from protocol.frames import StopProof
+from protocol.ids import AgentId, Generation, InstanceId, RequestId, Seq, TaskId
+from tests.contracts.ledgers import InMemory, OnSqlite, Subject
+from tests.store.workload import ADA, NOW, accepted, assigned, batch, completed, joined, pushed, saved
+
+BOB = Holder(AgentId("bob"), InstanceId("bob-journal"))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
+    subject: Subject = InMemory() if request.param == "memory" else OnSqlite(tmp_path)
+    try:
+        yield subject
+    finally:
+        await subject.close()
+
+
+async def push(subject: Subject, *tasks: Task) -> Committed:
+    changes = [change for task in tasks for change in saved(None, task, "task_queued")]
+    return await subject.ledger.commit(batch(*changes))
+
+
+async def read(subject: Subject, task_id: TaskId) -> Task | None:
+    found = (await subject.ledger.find(frozenset({task_id}), frozenset())).tasks
+    return found[0] if found else None
+
+
+def full_task() -> Task:
+    """A task with every member set, so that one forgotten anywhere is seen (L56)."""
+    question = Question(
+        request_id=RequestId("task-1/1"),
+        prompt="May I?",
+        schema=Raw(b'{"type":"boolean"}'),
+        answer=Raw(b"null"),
+        answered_by="eve",
+        is_acked=True,
+    )
+    spec = Spec(
+        description='größer, and "quoted"\n\t\\ ',
+        metadata=Raw(b'{"a": [1, 2.50, null],  "b":"\\u00fc"}'),
+        plugin="digest",
+        inputs=Raw(b"null"),
+        labels={"gpu": "yes"},
+        priority=Priority.URGENT,
+        assign_to=AgentId("ada"),
+        needed_capabilities=("web", "code"),
+        attempts_max=5,
+        timeout_ms=1_000,
+        start_by_wall_ms=NOW.wall_ms + 9,
+        run_at_wall_ms=NOW.wall_ms + 3,
+        stream_id="stream-1",
+        idempotency_key="key-1",
+        fingerprint="abc",
+        trace="00-trace",
+        submitted_by="tok-1",
+        submitted_wall_ms=NOW.wall_ms,
+        retry_of=TaskId("task-0"),
+    )
+    return Task(
+        task_id=TaskId("task-1"),
+        spec=spec,
+        state=State.RECOVERING,
+        version=7,
+        created_wall_ms=NOW.wall_ms,
+        updated_wall_ms=NOW.wall_ms + 1,
+        generation=Generation(4),
+        attempt=2,
+        strikes=1,
+        unaccepted=3,
+        resends=2,
+        is_accepted=True,
+        holder=ADA,
+        last_holder=BOB,
+        timer=Timer(TimerKind.GRACE, NOW.ms + 120_000),
+        run_due_ms=NOW.ms + 3_600_000,
+        run_left_ms=55,
+        not_before_ms=NOW.ms - 10,
+        start_by_ms=NOW.ms + 9,
+        recovering_from=State.RUNNING,
+        question=question,
+        answers=(question, replace(question, schema=None, answer=None)),
+        done=(StepKept(index=0, output=Raw(b'{"step":0}')), StepKept(index=1, output=Raw(b"null"))),
+        cancel_reason="enough",
+        cancelled_by="eve",
+        result=Raw(b"null"),
+        error="it broke",
+        ending=Ending(
+            how="failed",
+            whose_fault=Fault.WORK,
+            tokens_wasted=12,
+            proof=StopProof(signals=("TERM",), reaped=2, survivors=0),
+            stopped="terminated",
+        ),
+        progress=12.5,
+        message="half way",
+        usage=Usage(tokens_in=1, tokens_out=2, model="m", cost=0.5),
+        tokens_wasted=99,
+    )
+
+
+def test_the_full_task_leaves_no_member_at_its_default() -> None:
+    bare = Task(task_id=TaskId("task-bare"), spec=Spec())
+    for whole, empty in ((full_task(), bare), (full_task().spec, bare.spec)):
+        same = [name for name in whole.__struct_fields__ if getattr(whole, name) == getattr(empty, name)]
+        assert not same, f"set these, or they may be lost unseen: {same}"
+
+
+async def test_every_member_of_a_task_survives_a_restart(subject: Subject) -> None:
+    """L56: nothing a submitter may set, and nothing that happened, is dropped on the way to the disk."""
+    task = full_task()
+    await subject.ledger.commit(batch(*saved(None, task)))
+    await subject.restart()
+    assert (await subject.ledger.load(NOW)).tasks == (task,)
+
+
+async def test_a_new_ledger_is_empty(subject: Subject) -> None:
+    loaded = await subject.ledger.load(NOW)
+    assert (loaded.tasks, loaded.instances, loaded.agents, loaded.last_offset) == ((), (), (), 0)
+    assert loaded.epoch
+
+
+async def test_a_commit_survives_a_restart(subject: Subject) -> None:
+    await subject.ledger.commit(batch(joined(), AgentSaved(AgentRecord(agent_id=ADA.agent_id))))
+    await push(subject, pushed(1), pushed(2))
+    await subject.restart()
+    loaded = await subject.ledger.load(NOW)
+    assert [task.task_id for task in loaded.tasks] == [pushed(1).task_id, pushed(2).task_id]
+    assert [instance.instance_id for instance in loaded.instances] == [ADA.instance_id]
+    assert [agent.agent_id for agent in loaded.agents] == [ADA.agent_id]
+    assert loaded.last_offset == 2
+
+
+async def test_offsets_count_from_one_without_gap_in_the_order_of_commits(subject: Subject) -> None:
+    first = await push(subject, pushed(1), pushed(2))
+    second = await push(subject, pushed(3))
+    assert [event.offset for event in (*first.events, *second.events)] == [1, 2, 3]
+    assert [event.task_id for event in first.events] == [pushed(1).task_id, pushed(2).task_id]
+
+
+async def test_a_save_that_expects_another_version_is_refused_alone(subject: Subject) -> None:
+    await push(subject, pushed(1), pushed(2))
+    late = replace(assigned(pushed(1)), version=9)
+    changes = (
+        *saved(replace(late, version=8), late, "task_assigned"),
+        *saved(pushed(2), assigned(pushed(2)), "ok"),
+    )
+    committed = await subject.ledger.commit(batch(*changes))
+    assert committed.refused == {late.task_id}
+    assert [event.event for event in committed.events] == ["ok"]
+    assert committed.found == (pushed(1),)
+    assert await read(subject, late.task_id) == pushed(1)
+    assert (await read(subject, pushed(2).task_id)) == assigned(pushed(2))
+
+
+async def test_a_refused_save_leaves_no_hole_in_the_log(subject: Subject) -> None:
+    await push(subject, pushed(1))
+    again = await push(subject, pushed(1), pushed(2))
+    assert again.refused == {pushed(1).task_id}
+    assert [event.offset for event in again.events] == [2]
+    assert [event.offset for event in (await push(subject, pushed(3))).events] == [3]
+
+
+async def test_a_task_that_nobody_has_written_cannot_be_moved(subject: Subject) -> None:
+    ghost = assigned(pushed(1))
+    committed = await subject.ledger.commit(batch(*saved(pushed(1), ghost, "task_assigned")))
+    assert committed == Committed(refused=frozenset({ghost.task_id}))
+
+
+async def test_a_key_has_one_task(subject: Subject) -> None:
+    """D2: the second push with a key is refused, in one batch and in two, and the first is what is found."""
+    first, second, third = (pushed(n, idempotency_key="once") for n in (1, 2, 3))
+    committed = await push(subject, first, second)
+    assert committed.refused == {second.task_id}
+    assert (await push(subject, third)).refused == {third.task_id}
+    assert (await subject.ledger.find(frozenset(), frozenset({"once"}))).tasks == (first,)
+
+
+async def test_a_task_moves_through_its_life(subject: Subject) -> None:
+    task = pushed(1)
+    await push(subject, task)
+    for move, event in (
+        (assigned, "task_assigned"),
+        (accepted, "task_accepted"),
+        (completed, "task_complete"),
+    ):
+        before, task = task, move(task)
+        assert not (await subject.ledger.commit(batch(*saved(before, task, event)))).refused
+    assert await read(subject, task.task_id) == task
+    await subject.restart()
+    assert (await subject.ledger.load(NOW)).tasks == (), "what is final is not open"
+    assert await read(subject, task.task_id) == task, "but it can be found"
+
+
+async def test_several_moves_in_one_turn_are_one_save(subject: Subject) -> None:
+    await push(subject, pushed(1))
+    after = accepted(assigned(pushed(1)))
+    committed = await subject.ledger.commit(batch(*saved(pushed(1), after, "task_accepted")))
+    assert not committed.refused
+    assert await read(subject, after.task_id) == after
+
+
+async def test_a_final_task_is_never_written_again(subject: Subject) -> None:
+    """D3: terminal is for ever, whatever a bug of ours expects."""
+    done = replace(completed(accepted(assigned(pushed(1)))), version=1)
+    await push(subject, done)
+    revived = replace(pushed(1), version=2)
+    committed = await subject.ledger.commit(batch(*saved(done, revived, "task_queued")))
+    assert committed.refused == {done.task_id}
+    assert await read(subject, done.task_id) == done
+
+
+async def test_marks_rise_with_their_facts(subject: Subject) -> None:
+    await subject.ledger.commit(batch(joined()))
+    await push(subject, pushed(1))
+    moves = (MarkMoved(ADA.instance_id, Seq(1), None), MarkMoved(ADA.instance_id, Seq(2), pushed(1).task_id))
+    await subject.ledger.commit(batch(*moves))
+    assert [instance.mark for instance in (await subject.ledger.load(NOW)).instances] == [2]
+
+
+async def test_a_refused_task_holds_back_its_mark_and_all_later_ones(subject: Subject) -> None:
+    """A fact without its effect must be sent again, and facts count in order."""
+    await subject.ledger.commit(batch(joined(), joined("bob-journal", "bob")))
+    await push(subject, pushed(1), pushed(2))
+    late = replace(accepted(assigned(pushed(1))), version=9)
+    changes = (
+        MarkMoved(ADA.instance_id, Seq(1), pushed(2).task_id),
+        *saved(replace(late, version=8), late, "task_accepted"),
+        MarkMoved(ADA.instance_id, Seq(2), late.task_id),
+        MarkMoved(ADA.instance_id, Seq(3), pushed(2).task_id),
+        MarkMoved(BOB.instance_id, Seq(1), pushed(2).task_id),
+    )
+    await subject.ledger.commit(batch(*changes))
+    marks = {instance.instance_id: instance.mark for instance in (await subject.ledger.load(NOW)).instances}
+    assert marks == {ADA.instance_id: 1, BOB.instance_id: 1}
+
+
+async def test_saving_an_instance_again_does_not_move_its_mark(subject: Subject) -> None:
+    await subject.ledger.commit(batch(joined(), MarkMoved(ADA.instance_id, Seq(4), None)))
+    await subject.ledger.commit(batch(joined(mark=9)))
+    (instance,) = (await subject.ledger.load(NOW)).instances
+    assert instance.mark == 4
+
+
+async def test_an_instance_that_shows_lost_history_brings_its_mark(subject: Subject) -> None:
+    """Contracts §1.3: mark = seq_next - 1, in a new epoch, generations above anything ever issued."""
+    await subject.ledger.commit(batch(joined(), MarkMoved(ADA.instance_id, Seq(4), None)))
+    renewed = EpochRenewed("epoch-2", "an old backup", 1_000_000)
+    await subject.ledger.commit(batch(renewed, joined(mark=9)))
+    await subject.restart()
+    loaded = await subject.ledger.load(NOW)
+    assert (loaded.epoch, loaded.generation_floor) == ("epoch-2", 1_000_000)
+    assert [instance.mark for instance in loaded.instances] == [9]
+
+
+async def test_an_agents_last_record_counts(subject: Subject) -> None:
+    await subject.ledger.commit(batch(AgentSaved(AgentRecord(agent_id=ADA.agent_id, name="Ada"))))
+    last = AgentRecord(
+        agent_id=ADA.agent_id,
+        name="Ada L.",
+        capabilities=("web",),
+        is_paused=True,
+        instance_id=ADA.instance_id,
+    )
+    await subject.ledger.commit(batch(AgentSaved(last)))
+    assert (await subject.ledger.load(NOW)).agents == (last,)
+
+
+async def test_an_event_may_be_about_no_task(subject: Subject) -> None:
+    line = EventLogged(event="agent_joined", agent_id=ADA.agent_id, timestamp=5, payload=Raw(b'{"x": 1}'))
+    (event,) = (await subject.ledger.commit(batch(line))).events
+    assert (event.event, event.task_id, event.agent_id, event.payload) == (
+        "agent_joined",
+        None,
+        "ada",
+        Raw(b'{"x": 1}'),
+    )
+
+
+async def test_deadlines_are_rebased_to_the_clock_of_the_next_life(subject: Subject) -> None:
+    """Reliability §2.2: monotonic time begins anew with a process; what was left of a deadline is what counts."""
+    await push(subject, pushed(1))
+    held = replace(assigned(pushed(1)), run_due_ms=NOW.ms + 700, start_by_ms=NOW.ms + 800)
+    await subject.ledger.commit(batch(*saved(pushed(1), held)))
+    await subject.restart()
+    later = Now(17, NOW.wall_ms + 4_000)
+    (task,) = (await subject.ledger.load(later)).tasks
+    assert task.timer == Timer(TimerKind.ACCEPT, 17 + 10_000 - 4_000)
+    assert (task.run_due_ms, task.start_by_ms, task.not_before_ms) == (17 - 3_300, 17 - 3_200, 0)
+
+
+async def test_a_full_disk_writes_nothing_and_can_be_tried_again(subject: Subject) -> None:
+    await push(subject, pushed(1))
+    subject.fill(is_full=True)
+    with pytest.raises(StorageFull) as refusal:
+        await subject.ledger.commit(batch(*saved(pushed(1), assigned(pushed(1)), "task_assigned")))
+    assert not refusal.value.is_for_pushes_only
+    assert await read(subject, pushed(1).task_id) == pushed(1), "reads go on"
+    subject.fill(is_full=False)
+    committed = await subject.ledger.commit(batch(*saved(pushed(1), assigned(pushed(1)), "task_assigned")))
+    assert ([event.offset for event in committed.events], committed.refused) == ([2], frozenset())
+
+
+async def test_little_room_is_kept_for_results(subject: Subject) -> None:
+    """Reliability §2.2: below the watermark pushes are refused and results are not."""
+    await push(subject, pushed(1))
+    subject.run_low()
+    with pytest.raises(StorageFull) as refusal:
+        await push(subject, pushed(2))
+    assert refusal.value.is_for_pushes_only
+    committed = await subject.ledger.commit(batch(*saved(pushed(1), assigned(pushed(1)), "task_assigned")))
+    assert not committed.refused
+
+
+async def test_a_broken_disk_acknowledges_nothing_ever_again(subject: Subject) -> None:
+    """A sync that failed is never tried again as if it were clean."""
+    await push(subject, pushed(1))
+    subject.break_disk()
+    for number in (2, 3):
+        with pytest.raises(StorageBroken):
+            await push(subject, pushed(number))
+
+
+async def test_finding_nothing_is_no_failure(subject: Subject) -> None:
+    assert (await subject.ledger.find(frozenset({TaskId("task-nowhere")}), frozenset({"no key"}))).tasks == ()
