@@ -128,11 +128,12 @@ class Sidecar:
         self.folder.lock()
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                return runner.run(self._run())
+                return runner.run(self.work())
         finally:
             self.folder.unlock()
 
-    async def _run(self) -> int:
+    async def work(self) -> int:
+        """From the journal to the last receipt; the exit code."""
         place = await asyncio.to_thread(find_place, self.settings, self.folder)
         self._disk = JournalFile(self.folder.journal)
         try:
