@@ -45,6 +45,7 @@ from hub.settings import Settings
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import Mailboxes
+from hub.store.passing import PassingKept
 from hub.store.queries import Queries
 from hub.store.tokens import Tokens, load_pepper
 from hub.telling import Teller
@@ -92,6 +93,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         database = open_database(settings.database_file, settings.durability)
         ledger = SqliteLedger(database)
         stack.push_async_callback(ledger.close)
+        passing = PassingKept(ledger)
+        stack.push_async_callback(passing.flush)
         queries = Queries(database)
         stack.callback(queries.close)
         history = History(settings.history_file)
@@ -139,7 +142,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             board,
             ledger,
             clock,
-            Teller(registry, feed, metrics, history),
+            Teller(registry, feed, passing, metrics, history),
             metrics=metrics,
             roll=random.SystemRandom().random,
             crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
@@ -157,6 +160,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             queries=queries,
             tokens=tokens,
             mailboxes=Mailboxes(ledger),
+            passing=passing,
             authority=authority,
             sessions=Sessions(pepper),
             board=board,
@@ -190,6 +194,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 parts.registry.sweep(),
                 watch_disk(parts),
                 watch_tokens(parts),
+                parts.passing.run(parts.clock),
             )
         ]
         await parts.dispatcher.ask(HubStarted())

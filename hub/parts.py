@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hub.store.database import Database
     from hub.store.ledger import SqliteLedger
     from hub.store.mail import Mailboxes
+    from hub.store.passing import PassingKept
     from hub.store.queries import Queries
     from hub.store.tokens import Tokens
 
@@ -38,6 +39,7 @@ class Parts:
     queries: Queries
     tokens: Tokens
     mailboxes: Mailboxes
+    passing: PassingKept
     authority: Authority
     sessions: Sessions
     board: Board

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hub.feed import Feed
     from hub.metrics import Metrics
     from hub.registry import Registry
+    from hub.store.passing import PassingKept
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,12 @@ logger = logging.getLogger(__name__)
 class Teller:
     """Carries one turn's outcome into the world."""
 
-    def __init__(self, registry: Registry, feed: Feed, metrics: Metrics, history: History) -> None:
+    def __init__(
+        self, registry: Registry, feed: Feed, passing: PassingKept, metrics: Metrics, history: History
+    ) -> None:
         self._registry = registry
         self._feed = feed
+        self._passing = passing
         self._metrics = metrics
         self._history = history
 
@@ -102,6 +106,7 @@ class Teller:
         for effect in effects:
             if isinstance(effect, PassBy):
                 self._feed.pass_by(effect)
+                self._passing.note(effect)
 
     # --- figures and promises ---
 

@@ -57,7 +57,7 @@ class Sessions:
     def read(self, cookie: str, now_ms: int) -> tuple[TokenId, int, int, str] | None:
         """(token id, born, seen, nonce) of a cookie that is ours and still good."""
         text, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._sign(text), signature):
+        if not cookie.isascii() or not hmac.compare_digest(self._sign(text), signature):
             return None
         token_id, born, seen, nonce = text.split(".")
         if now_ms - int(born) > ABSOLUTE_MS or now_ms - int(seen) > IDLE_MS or nonce in self._logged_out:

@@ -10,6 +10,7 @@ import secrets
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from hub.api import problems
 from hub.api.bodies import ANSWER_BYTES_MAX, CancelBody, InputBody, judged, task_id_of
@@ -55,9 +56,19 @@ async def read_task(call: Call) -> Task:
     if task is None:
         raise no_such_task(task_id)
     live = call.parts.board.view_task(task_id)
-    if live is None or live.generation != task.generation or task.is_final:
+    if task.is_final or live is None or live.generation != task.generation:
         return task
-    return msgspec.structs.replace(task, progress=live.progress, message=live.message, usage=live.usage)
+    if live.progress is None and live.message is None:
+        return await with_kept_progress(call, task)
+    return replace(task, progress=live.progress, message=live.message, usage=live.usage)
+
+
+async def with_kept_progress(call: Call, task: Task) -> Task:
+    """After a restart the board has heard no progress yet; what was kept of this run is shown instead."""
+    kept = await call.parts.queries.progress(task.task_id)
+    if kept is None or kept.generation != task.generation:
+        return task
+    return replace(task, progress=kept.progress, message=kept.message)
 
 
 def chosen(call: Call, name: str, allowed: list[str]) -> str | None:
@@ -86,12 +97,12 @@ async def list_tasks(call: Call) -> Told:
 
 
 async def list_dead_letters(call: Call) -> Told:
-    return await page_of(call, msgspec.structs.replace(filter_of(call), state=State.DEAD_LETTER))
+    return await page_of(call, replace(filter_of(call), state=State.DEAD_LETTER))
 
 
 async def page_of(call: Call, wanted: TaskFilter) -> Told:
     page = await call.parts.queries.tasks(
-        wanted, cursor=call.request.query_params.get("cursor"), limit=call.page_rows()
+        wanted, cursor=call.request.query_params.get("cursor") or None, limit=call.page_rows()
     )
     if page is None:
         raise problems.invalid_field("cursor", "invalid", "That cursor is not one of ours; start without it.")

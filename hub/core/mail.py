@@ -34,8 +34,9 @@ def hear_message(office: Office, agent: Agent, message: Message, message_id: Mes
 
 
 def submit_message(office: Office, event: MessageSubmitted, draft: Draft) -> None:
-    """From a person or a program."""
-    deliver(office, event, 0, draft)
+    """From a person, a program, or an agent over HTTP, which does not hear it back either."""
+    sender = office.fleet.get(AgentId(event.sender))
+    deliver(office, event, sender.link_id if sender is not None and sender.is_connected else 0, draft)
     draft.reply = Granted(note="sent", message_id=event.message_id, agent_id=event.to)
 
 

@@ -129,7 +129,12 @@ def test_roles_may_what_they_are_for_and_nothing_else_L30() -> None:
 
 @pytest.mark.parametrize(
     ("agent", "plugin", "may"),
-    [("team-a-1", "digest", True), ("team-b-1", "digest", False), ("team-a-1", "other", False), (None, "digest", False)],
+    [
+        ("team-a-1", "digest", True),
+        ("team-b-1", "digest", False),
+        ("team-a-1", "other", False),
+        (None, "digest", False),
+    ],
 )
 def test_a_dispatcher_with_patterns_pushes_only_where_they_match(
     agent: str | None, plugin: str, may: bool
