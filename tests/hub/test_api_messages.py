@@ -26,7 +26,7 @@ async def test_a_message_for_an_absent_agent_waits_in_its_box(running_hub: Runni
     assert [m["payload"]["n"] for m in left["messages"]] == [2]
 
 
-async def test_limit_with_since_returns_the_oldest_first_L59(running_hub: RunningHub) -> None:
+async def test_limit_with_since_returns_the_oldest_first(running_hub: RunningHub) -> None:
     """L59: `limit` with `since` returned the wrong end."""
     async with running_hub.http() as http:
         for n in range(5):

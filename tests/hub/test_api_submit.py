@@ -69,7 +69,7 @@ async def test_a_push_to_a_live_agent_is_assigned_and_the_next_one_waits(running
     assert [a.json()["state"] for a in (first, second)] == ["assigned", "queued"]
 
 
-async def test_every_field_of_a_push_survives_to_the_assign_L56(running_hub: RunningHub) -> None:
+async def test_every_field_of_a_push_survives_to_the_assign(running_hub: RunningHub) -> None:
     """L56: a new field dropped at one of four hand-copied layers."""
     peer = await connected(running_hub, "ada", plugins=["digest"])
     metadata = {"a": [1, 2.5, None, "ü\u2028"], "b": {"c": True}}
@@ -98,7 +98,7 @@ async def test_every_field_of_a_push_survives_to_the_assign_L56(running_hub: Run
         assert task[name] == body[name], name
 
 
-async def test_a_queued_task_is_201_with_its_priority_as_a_word_L57(running_hub: RunningHub) -> None:
+async def test_a_queued_task_is_201_with_its_priority_as_a_word(running_hub: RunningHub) -> None:
     """L57: priority in as a word, out as a number."""
     async with running_hub.http() as http:
         answer = await http.post("/api/tasks", json={"description": "x", "priority": "urgent"})

@@ -22,7 +22,7 @@ def everything_on_disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-async def test_a_token_is_shown_once_and_stored_nowhere_L32(running_hub: RunningHub) -> None:
+async def test_a_token_is_shown_once_and_stored_nowhere(running_hub: RunningHub) -> None:
     """L32: tokens stored in plain text, written non-atomically."""
     async with running_hub.http() as http:
         made = await http.post("/admin/tokens", json={"agent_id": "ada"})
@@ -38,7 +38,7 @@ async def test_a_token_is_shown_once_and_stored_nowhere_L32(running_hub: Running
         assert token not in "\n".join(database.iterdump())
 
 
-async def test_a_revoked_token_closes_its_live_socket_L33(running_hub: RunningHub) -> None:
+async def test_a_revoked_token_closes_its_live_socket(running_hub: RunningHub) -> None:
     """L33: revoking a token left its socket open."""
     async with running_hub.http() as http:
         made = (await http.post("/admin/tokens", json={"agent_id": "ada"})).json()
@@ -63,7 +63,7 @@ async def test_all_tokens_of_an_agent_can_be_revoked_by_its_name(running_hub: Ru
     assert sorted(str(token["agent_id"]) for token in left) == ["None", "bob"]
 
 
-async def test_an_agents_token_is_for_one_agent_and_gives_no_power_L34(running_hub: RunningHub) -> None:
+async def test_an_agents_token_is_for_one_agent_and_gives_no_power(running_hub: RunningHub) -> None:
     """L34: one agent connected as another by a set-up mistake. L30: registration gave admin power."""
     token = await running_hub.token("ada")
     peer = await V2Peer.dial(running_hub.ws_address, token=token)
@@ -149,7 +149,7 @@ async def test_another_sites_request_cannot_use_the_pages_cookie(running_hub: Ru
 @pytest.mark.parametrize("spoilt", ["", ".", "a.b.c.d.e", "tok.1.2.x.ff", "é"])
 async def test_a_cookie_that_is_not_ours_is_nobody(running_hub: RunningHub, spoilt: str) -> None:
     async with httpx.AsyncClient(base_url=running_hub.address) as browser:
-        answer = await browser.get("/api/session", headers={"cookie": f"hub={spoilt}".encode()})
+        answer = await browser.get("/api/session", headers={b"cookie": f"hub={spoilt}".encode()})
     assert answer.status_code == 401
 
 

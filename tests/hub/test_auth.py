@@ -79,7 +79,7 @@ def test_anything_else_is_no_token(said: str) -> None:
     assert authority_with()[0].check(said) is None
 
 
-def test_a_kept_token_cannot_be_read_back_L32() -> None:
+def test_a_kept_token_cannot_be_read_back() -> None:
     """L32: tokens stored in plain text."""
     token = mint(Role.AGENT, bytes(range(32)))
     record = record_of(token, Role.AGENT, agent="alice")
@@ -117,8 +117,8 @@ def test_the_last_use_of_a_token_is_remembered_once() -> None:
     assert authority.take_used() == {}
 
 
-def test_roles_may_what_they_are_for_and_nothing_else_L30() -> None:
-    """L30: registration returned a token with admin power. An agent's token only connects and reads its mail."""
+def test_roles_may_what_they_are_for_and_nothing_else() -> None:
+    """L30: registration returned a token with admin power. An agent's only connects and reads mail."""
     assert SCOPES[Role.AGENT] == {Scope.CONNECT, Scope.MAIL}
     assert SCOPES[Role.JOIN] == {Scope.ENROL}
     assert SCOPES[Role.VIEWER] < SCOPES[Role.DISPATCHER] < SCOPES[Role.ADMIN]
