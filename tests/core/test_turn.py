@@ -1,0 +1,160 @@
+"""One turn: one batch, effects only for what was written, and letters asked again."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hub.core.effects import AgentSaved, Granted, MarkMoved, TaskSaved, Tell
+from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TaskSubmitted
+from hub.core.task import Spec, State
+from hub.core.turn import Turn
+from protocol.frames import TaskAccepted, TaskAck, TaskAssign, TaskComplete
+from protocol.ids import Generation, Seq, TaskId
+from tests.core.stage import Stage, working
+
+ROLLS = [0.5] * 300
+
+
+def acks(effects: tuple[object, ...]) -> list[tuple[str, str]]:
+    return [
+        (effect.frame.task_id, effect.frame.status)
+        for effect in effects
+        if isinstance(effect, Tell) and isinstance(effect.frame, TaskAck)
+    ]
+
+
+def test_a_task_that_moves_three_times_in_one_turn_is_written_once() -> None:
+    stage = Stage()
+    peer = stage.joined("a")
+    task_id = stage.new_id()
+    turn = Turn(
+        stage.board,
+        [
+            TaskSubmitted(task_id=task_id, spec=Spec()),
+            CancelRequested(task_id=task_id, by="x"),
+            AgentIdentified(sender=peer.sender, name="a", holding=(), connection=1, boot_id="boot-1"),
+            AgentIdentified(sender=peer.sender, name="a", holding=(), connection=1, boot_id="boot-1"),
+        ],
+        stage.now,
+        ROLLS,
+    )
+    saved = [change for change in turn.changes if isinstance(change, TaskSaved)]
+    assert [(one.expected_version, one.task.version, one.task.state) for one in saved] == [
+        (0, 2, State.CANCELLED)
+    ]
+    assert sum(isinstance(change, AgentSaved) for change in turn.changes) == 1
+    assert turn.touched == {task_id}
+
+
+def test_a_push_that_is_seated_in_its_turn_is_answered_as_assigned() -> None:
+    stage = Stage()
+    stage.joined("a")
+    turn = Turn(stage.board, [TaskSubmitted(task_id=stage.new_id(), spec=Spec())], stage.now, ROLLS)
+    (_, reply), *_ = turn.settle().replies
+    assert isinstance(reply, Granted)
+    assert reply.task is not None
+    assert reply.task.state is State.ASSIGNED
+
+
+def test_what_belongs_to_a_refused_task_is_not_told_and_is_asked_again() -> None:
+    stage = Stage()
+    peer = stage.joined("a", slots=3)
+    first, second = stage.submit(), stage.submit()
+    letters = [
+        FrameHeard(
+            sender=peer.sender, frame=TaskAccepted(task_id=task_id, generation=Generation(1), seq=Seq(seq))
+        )
+        for seq, task_id in ((1, first), (2, second))
+    ]
+    other = TaskSubmitted(task_id=stage.new_id(), spec=Spec())
+    turn = Turn(stage.board, [*letters, other], stage.now, ROLLS)
+    row = replace(stage.rows[first], version=stage.rows[first].version + 1)
+    settled = turn.settle(frozenset((first,)), [row])
+    assert settled.again == (0, 1), "the second fact came after one whose mark was not moved"
+    assert [number for number, _ in settled.replies] == [2]
+    assert acks(settled.effects) == []
+    assert any(
+        isinstance(effect, Tell) and isinstance(effect.frame, TaskAssign) for effect in settled.effects
+    )
+    assert stage.board.mark_of(peer.instance_id) == 0
+    again = Turn(stage.board, letters, stage.now, ROLLS)
+    assert [change.seq for change in again.changes if isinstance(change, MarkMoved)] == [1, 2]
+    assert acks(again.settle().effects) == [(first, "accepted"), (second, "accepted")]
+    assert stage.state(first) is State.RUNNING
+
+
+def test_an_order_of_a_refused_match_is_not_told() -> None:
+    stage = Stage()
+    stage.joined("a")
+    turn = Turn(stage.board, [TaskSubmitted(task_id=stage.new_id(), spec=Spec())], stage.now, ROLLS)
+    settled = turn.settle(turn.touched, [])
+    assert settled.again == (0,)
+    assert settled.effects == ()
+    assert stage.board.open_tasks() == ()
+    assert stage.board.view_agents(stage.now)[0].free_slots == 1
+
+
+def test_a_turn_that_could_not_be_written_is_asked_again_as_a_whole() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    before = stage.rows[task_id]
+    done = TaskComplete(task_id=task_id, generation=Generation(1), seq=Seq(2))
+    letters: list[Event] = [
+        FrameHeard(sender=peer.sender, frame=done),
+        TaskSubmitted(task_id=stage.new_id(), spec=Spec(idempotency_key="k")),
+    ]
+    turn = Turn(stage.board, letters, stage.now, ROLLS)
+    settled = turn.abandon([before])
+    assert (settled.again, settled.effects, settled.replies) == ((0, 1), (), ())
+    assert stage.state(task_id) is State.RUNNING
+    assert stage.board.mark_of(peer.instance_id) == 1
+    stage.turn(*letters)
+    assert stage.state(task_id) is State.COMPLETED
+
+
+def test_a_row_that_comes_back_held_by_a_link_that_is_gone_is_recovering() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    row = replace(stage.rows[task_id], version=9)
+    turn = Turn(stage.board, [LinkLost(link_id=peer.link_id)], stage.now, ROLLS)
+    turn.settle(frozenset((task_id,)), [row])
+    assert stage.state(task_id) is State.RUNNING
+    assert stage.board.next_deadline() == 0
+    stage.rows[task_id] = row
+    stage.turn()
+    assert stage.state(task_id) is State.RECOVERING
+
+
+def test_a_row_that_comes_back_final_or_not_at_all_is_off_the_board() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    waiting = stage.submit()
+    letters = [CancelRequested(task_id=one, by="x") for one in (task_id, waiting)]
+    stage.turn(*letters)
+    peer.stop(task_id)
+    stage.board.reload([task_id, waiting], [stage.rows[task_id]], stage.now)
+    assert stage.state(task_id) is State.CANCELLED
+    assert stage.board.view_task(waiting) is None
+
+
+def test_a_fact_that_is_asked_again_after_its_task_was_written_gets_the_same_receipt() -> None:
+    stage = Stage()
+    peer, first = working(stage)
+    _, second = working(stage, "b")
+    letters = [
+        FrameHeard(
+            sender=peer.sender, frame=TaskComplete(task_id=first, generation=Generation(1), seq=Seq(2))
+        )
+    ]
+    turn = Turn(stage.board, letters, stage.now, ROLLS)
+    turn.settle()
+    stage.board.reload([], [], stage.now, {peer.instance_id: Seq(1)})
+    again = Turn(stage.board, letters, stage.now, ROLLS)
+    assert acks(again.settle().effects) == [(first, "complete")]
+    assert second != first
+
+
+def test_a_ledger_may_find_what_nobody_asked_for() -> None:
+    stage = Stage()
+    stage.board.reload([TaskId("task-none")], [], stage.now)
+    assert stage.board.next_deadline() is None
