@@ -134,6 +134,7 @@ class Sidecar:
 
     async def work(self) -> int:
         """From the journal to the last receipt; the exit code."""
+        runners = runners_of(self.settings, self.folder, os.environ)
         place = await asyncio.to_thread(find_place, self.settings, self.folder)
         self._disk = JournalFile(self.folder.journal)
         try:
@@ -141,15 +142,14 @@ class Sidecar:
             for notice in notices:
                 log.error(notice)
                 self._say(notice)
-            return await self._work(place)
+            return await self._work(place, runners)
         except* (JournalBroken, JournalFull) as broken:
             raise SidecarError(f"the journal cannot be used: {broken.exceptions[0]}") from None
         finally:
             self._disk.close()
 
-    async def _work(self, place: Place) -> int:
+    async def _work(self, place: Place, runners: Sequence[Runner]) -> int:
         settings = self.settings
-        runners = runners_of(settings, self.folder, os.environ)
         if not settings.command and not settings.commands:
             self._say(NO_RUNNER)
         while True:
