@@ -1,25 +1,33 @@
 """The hub's own account of what it promised, for the checker of histories.
 
-Owns a file of JSON lines in the record format that all processes of a chaos run share. Off unless a path is
-given. Never read by the hub, and never in the way: a line is buffered, and a full disk ends the history,
-not the hub.
+Owns a file of JSON lines in the record format that all processes of a chaos run share, writing it and reading
+it back. Off unless a path is given. Never read by the running hub, and never in the way: a line is buffered,
+and a full disk ends the history, not the hub.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
 from hub import clock
 
 Kind = Literal["invoke", "ok", "fail", "info"]
-Deed = Literal["push", "cancel", "input", "start", "finish", "ack", "event", "terminal"]
+Deed = Literal[
+    "push", "cancel", "input", "start", "finish", "ack", "event", "terminal", "drain", "exit", "log", "gauge"
+]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `fail` means that it certainly did not happen, `info` that it may have."""
+    """One line: `t` monotonic nanoseconds, `p` the process, `n` its count, which begins anew with it.
+
+    `fail` means that it certainly did not happen, `info` that it may have. The value of an event is its
+    cursor and its name; `snapshot` and `reset` are events of type `info`.
+    """
 
     t: int
     p: str
@@ -29,7 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     task: str | None = None
     gen: int | None = None
-    value: object = None
+    value: Any = None
 
 
 class History:
@@ -89,3 +97,18 @@ class History:
                 file.close()
             except OSError:
                 return
+
+
+def read(paths: Iterable[Path]) -> list[Record]:
+    """The records of all these files, in the order of their time. A line cut short by a kill is left out."""
+    return sorted((record for path in paths for record in records_of(path)), key=attrgetter("t"))
+
+
+def records_of(path: Path) -> Iterator[Record]:
+    decoder = msgspec.json.Decoder(Record)
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield decoder.decode(line)
+            except msgspec.MsgspecError:
+                continue
