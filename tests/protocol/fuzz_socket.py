@@ -158,8 +158,8 @@ async def _connection(
 
 
 async def _recorded_close(hub: Hub, name: str) -> int:
-    """What the hub closed with, by its own account: the TCP reset that follows when a peer goes on sending to a
-    socket that is closed already may overtake the close frame."""
+    """What the hub closed with, by its own account: the TCP reset that follows when a peer goes on sending to
+    a socket that is closed already may overtake the close frame."""
 
     def found() -> int | None:
         for line in hub.log.read_text().splitlines():
