@@ -68,6 +68,8 @@ class SqliteLedger:
         self.broken: str | None = None
         """Why nothing can be acknowledged any more; None while all is well."""
         self.free_bytes_min = free_bytes_min
+        self.is_busy = False
+        """Whether a transaction is under way."""
         self._places = read_places(database.writer)
         self._next_places = self._places
         self._has_new_epoch = False
@@ -140,6 +142,11 @@ class SqliteLedger:
             if self.broken is None:
                 raise  # a disk that was given up already may fail once more
 
+    @property
+    def waiting(self) -> int:
+        """Transactions that are handed in and not begun."""
+        return len(self._facts) + len(self._passing)
+
     def has_room(self) -> bool:
         """Whether new tasks would be taken."""
         return self.database.free_bytes() >= self.free_bytes_min
@@ -164,12 +171,14 @@ class SqliteLedger:
     def _run(self) -> None:
         """The writer's thread."""
         while (job := self._take()) is not None:
+            self.is_busy = True
             try:
                 value = self._transact(job)
             except BaseException as error:  # noqa: BLE001 - whoever waits gets it; the thread serves the next
                 job.settle(None, error)
             else:
                 job.settle(value, None)
+            self.is_busy = False
 
     def _take(self) -> Job[Any] | None:
         with self._bell:
