@@ -109,8 +109,7 @@ class Agent:
                 turns = tasks.create_task(self._turns(line, runs, tasks, journal_thread), name="turns")
                 dialling = tasks.create_task(self._dial(line), name="line")
                 await self._left.wait()
-                if line.link is not None:
-                    await line.link.hang_up("leaving")
+                await line.hang_up(line.dials, "leaving")
                 turns.cancel()
                 dialling.cancel()
 

@@ -11,7 +11,7 @@ import logging
 import socket as sockets
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from protocol.close import CloseCode
 from protocol.codec import Wire
 from protocol.frames import AgentFrame, Heartbeat
 from sidecar.clock import SidecarClock
-from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened
+from sidecar.events import DeskEvent, LinkLost, LinkOpened
 from sidecar.link import Link
 from sidecar.redial import REFUSED, Ending, GiveUp, Window, next_dial
 
@@ -107,10 +107,14 @@ class Line:
         if self.link is not None and self.link.number == link_id:
             self.link.say(frames)
 
-    async def hang_up(self, link_id: int, reason: str, retry_in_ms: int | None = None) -> None:
-        """Leave this link politely; `run` dials again."""
-        if self.link is not None and self.link.number == link_id:
-            await self.link.hang_up(reason, retry_in_ms)
+    def hang_up(
+        self, link_id: int, reason: str, retry_in_ms: int | None = None
+    ) -> Coroutine[None, None, None]:
+        """Leave this link: from now on nothing is said there. Await the goodbye; `run` dials again."""
+        link = self.link
+        if link is None or link.number != link_id or not link.leave(reason, retry_in_ms):
+            return _nothing()
+        return link.close()
 
     @property
     def is_identified(self) -> bool:
@@ -146,9 +150,8 @@ class Line:
         return await self._talk(socket)
 
     async def _talk(self, socket: ClientConnection) -> Ending:
-        post: Callable[[HubSaid], None] = self._post
         self.link = link = Link(
-            socket, self.dials, self._clock, post=post, has_room=self._has_room, beat=self._beat
+            socket, self.dials, self._clock, post=self._post, has_room=self._has_room, beat=self._beat
         )
         log.info("connected", extra={"dial": link.number, "hub": self.place.url})
         self._post(LinkOpened(link.number))
@@ -158,6 +161,10 @@ class Line:
             self.link = None
             self._post(LinkLost(link.number))
         return ending._replace(reason=ending.reason[:REASON_LENGTH_MAX])
+
+
+async def _nothing() -> None:
+    """There is nobody to say goodbye to."""
 
 
 async def dial(place: Place, tls: ssl.SSLContext | None) -> ClientConnection:

@@ -22,13 +22,27 @@ from protocol.close import CloseCode
 from protocol.codec import Message
 from protocol.conversation import AgentConversation
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.frames import AgentFrame, ErrorFrame, Heartbeat, Identified, Ping
+from protocol.frames import (
+    AgentFrame,
+    ErrorFrame,
+    Heartbeat,
+    Identified,
+    Ping,
+    TaskLog,
+    TaskProgress,
+    TaskUsage,
+)
 from sidecar.clock import SidecarClock
-from sidecar.events import HubSaid
+from sidecar.events import HubSaid, TalkDropped
 from sidecar.redial import Ending
 
-UNSENT_BYTES_MAX: Final = 8 * limits.MIB
-"""A hub that reads slower than we speak is left; every fact is in the journal and is said again."""
+UNSENT_TALK_BYTES_MAX: Final = 1 * limits.MIB
+"""Above it passing talk is dropped and counted. Facts are queued always: they are in memory anyway, and their
+number is bounded at the desk.
+"""
+
+SEND_MS: Final = 30_000
+"""A hub that has not taken a byte for so long is left; every fact is in the journal and is said again."""
 
 TICK_MS: Final = 1_000
 """How often the link looks whether the machine has slept; a shorter beat is kept all the same."""
@@ -55,7 +69,7 @@ class Link:
         number: int,
         clock: SidecarClock,
         *,
-        post: Callable[[HubSaid], None],
+        post: Callable[[HubSaid | TalkDropped], None],
         has_room: Callable[[], Awaitable[None]],
         beat: Callable[[], Heartbeat],
     ) -> None:
@@ -83,8 +97,10 @@ class Link:
 
     def say(self, frames: Sequence[AgentFrame]) -> None:
         """Queue frames as few messages; never waits. What cannot be sent is said on the next link."""
-        if self.is_over:
+        if self.is_over or self._own_reason is not None:
             return
+        if self._unsent_bytes > UNSENT_TALK_BYTES_MAX:
+            frames = self._without_talk(frames)
         try:
             messages = self._conversation.say(*frames)
         except LocalProtocolError:
@@ -93,16 +109,20 @@ class Link:
             return
         self._unsent.extend(messages)
         self._unsent_bytes += sum(map(len, messages))
-        self._something_unsent.set()
-        self._all_sent.clear()
-        if self._unsent_bytes > UNSENT_BYTES_MAX:
-            self.abort("the hub does not read what we say")
+        if messages:
+            self._something_unsent.set()
+            self._all_sent.clear()
 
-    async def hang_up(self, reason: str, retry_after_ms: int | None = None) -> None:
-        """Say what is queued, then close; `talk` returns."""
+    def leave(self, reason: str, retry_after_ms: int | None = None) -> bool:
+        """From now on nothing more is said here; `close` must follow if this is True."""
         if self.is_over or self._own_reason is not None:
-            return
+            return False
         self._own_reason, self._retry_after_ms = reason, retry_after_ms
+        return True
+
+    async def close(self) -> None:
+        """Send what is queued, then say goodbye; `talk` returns."""
+        reason = self._own_reason or ""
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(CLOSE_MS / 1000):
                 await self._all_sent.wait()
@@ -115,6 +135,13 @@ class Link:
             self._own_reason, self._is_waking = reason, is_waking
         self.is_over = True
         self._socket.transport.abort()
+
+    def _without_talk(self, frames: Sequence[AgentFrame]) -> list[AgentFrame]:
+        """A gap is said: progress by its count, lines of a log by their numbers."""
+        for frame in frames:
+            if isinstance(frame, TaskProgress) and frame.generation is not None:
+                self._post(TalkDropped(frame.task_id, frame.generation, 1 + frame.dropped))
+        return [frame for frame in frames if not isinstance(frame, TaskProgress | TaskLog | TaskUsage)]
 
     # --- being ----------------------------------------------------------------------------------------------
 
@@ -169,7 +196,12 @@ class Link:
                 await self._something_unsent.wait()
                 while self._unsent:
                     message = self._unsent.popleft()
-                    await self._socket.send(message)
+                    try:
+                        async with asyncio.timeout(SEND_MS / 1000):
+                            await self._socket.send(message)
+                    except TimeoutError:
+                        self.abort("the hub does not read what we say")
+                        return
                     self._unsent_bytes -= len(message)
                 self._something_unsent.clear()
                 self._all_sent.set()

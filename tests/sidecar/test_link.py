@@ -19,10 +19,10 @@ from protocol.frames import Heartbeat, Ping
 from protocol.ids import AgentId, Generation, InstanceId, Seq
 from sidecar import link as link_module
 from sidecar.clock import SidecarClock
-from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened
+from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, TalkDropped
 from sidecar.line import Line, Place, try_dial
 from sidecar.redial import GiveUp, Window
-from tests.sidecar.dialogue import task
+from tests.sidecar.dialogue import raw, task
 from tests.sidecar.hubdouble import HubDouble, hub_double
 from tests.waiting import until
 
@@ -304,14 +304,36 @@ async def test_a_hub_that_breaks_the_protocol_is_told_and_left(hub: HubDouble) -
 
 
 async def test_a_hub_that_does_not_read_is_left(hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "UNSENT_BYTES_MAX", 10_000)
+    monkeypatch.setattr(link_module, "SEND_MS", 50)
     async with dialled(hub) as desktop:
-        await hub.caller()
+        caller = await hub.caller()
         await until(lambda: desktop.line.is_identified, "identified is heard")
-        line = f.TaskLog(task_id=task(1), generation=Generation(1), text="x" * 6_000)
-        desktop.line.say(1, [line, line])
+        caller.socket.transport.pause_reading()
+        result = raw('"' + "x" * 250_000 + '"')
+        for n in range(1, 65):
+            fact = f.TaskComplete(task_id=task(n), generation=Generation(1), seq=Seq(n), result=result)
+            desktop.line.say(1, [fact])
         await hub.caller(2)
         assert desktop.line.endings[0].reason == "the hub does not read what we say"
+
+
+async def test_talk_that_a_slow_hub_cannot_take_is_dropped_and_counted_and_no_fact_is(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "UNSENT_TALK_BYTES_MAX", 500)
+    async with dialled(hub) as desktop:
+        caller = await hub.caller()
+        await until(lambda: desktop.line.is_identified, "identified is heard")
+        progress = f.TaskProgress(task_id=task(1), generation=Generation(1), message="x" * 600, dropped=3)
+        line = f.TaskLog(task_id=task(1), generation=Generation(1))
+        fact = f.TaskAccepted(task_id=task(1), generation=Generation(1), seq=Seq(1))
+        desktop.line.say(1, [progress])
+        desktop.line.say(1, [progress, line, fact])
+        desktop.line.say(1, [line])
+        assert TalkDropped(task(1), Generation(1), 4) in desktop.events
+        await until(lambda: fact in caller.heard, "the fact is heard")
+        assert caller.heard.count(progress) == 1
+        assert line not in caller.heard
 
 
 # --- certificates -------------------------------------------------------------------------------------------
