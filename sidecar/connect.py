@@ -123,7 +123,8 @@ class Sidecar:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Connect, work, leave; the exit code."""
+        """Connect, work, leave; the exit code. Nothing that this process writes is for others to read."""
+        os.umask(0o077)
         self.folder.create()
         self.folder.lock()
         try:

@@ -38,7 +38,6 @@ class StateFolder:
 
     def create(self) -> None:
         """Make the folder, or refuse one that others may look into."""
-        os.umask(0o077)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self.path.stat()

@@ -12,6 +12,7 @@ from sidecar.effects import GiveAnswer, Say
 from sidecar.events import (
     LinkLost,
     LinkOpened,
+    TalkDropped,
     TimePassed,
 )
 from sidecar.runners.contract import (
@@ -150,6 +151,22 @@ def test_talk_while_the_hub_is_away_is_merged_and_said_when_it_is_back(talk: Dia
     assert talk.desk.next_deadline() is not None
     talk.tell(TimePassed())
     assert progress(talk) == [(3, None, 2)]
+
+
+def test_talk_that_never_reached_the_desk_is_counted_all_the_same(talk: Dialogue) -> None:
+    """L62"""
+    talk.assign(1)
+    talk.tell(TalkDropped(task(1), Generation(1), 7))
+    assert talk.effects == []
+    talk.report(1, Progress(progress=5))
+    assert progress(talk) == [(5, None, 7)]
+    talk.report(1, Logged(text="line"))
+    assert [frame.n for frame in talk.said if isinstance(frame, f.TaskLog)] == [8]
+    talk.tell(TalkDropped(task(1), Generation(9), 7))
+    talk.tell(TalkDropped(task(2), Generation(1), 7))
+    talk.wait(500)
+    talk.report(1, Progress(progress=6))
+    assert progress(talk) == [(6, None, 0)]
 
 
 def test_talk_of_a_run_that_is_over_is_ignored(talk: Dialogue) -> None:
