@@ -65,6 +65,13 @@ class Reachable:
             found: dict[str, Any] = answer.json()
             return found
 
+    async def becomes(self, task_id: str, *states: str) -> dict[str, Any]:
+        """The task, once it is in one of these states."""
+        async with asyncio.timeout(20):
+            while (task := await self.task(task_id))["state"] not in states:
+                pass  # asking again is the pause
+        return task
+
     async def agent(self, agent_id: str) -> dict[str, Any]:
         async with self.http() as client:
             answer = await client.get(f"/api/agents/{agent_id}")

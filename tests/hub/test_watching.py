@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import Raw
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from hub.auth import Role
+from hub.core.effects import PassBy
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import PATIENCE_S, V2Peer
 from tests.waiting import until
@@ -211,12 +213,19 @@ async def test_watchers_that_do_not_read_are_thrown_out_and_slow_nobody(
     for socket in stalled:
         socket.transport.pause_reading()
     await until(lambda: running_hub.parts.feed.watchers == 5, "all watch")
-    blob = {"blob": "x" * 100_000}
+    bulk = PassBy(
+        event="task_log",
+        task_id=None,
+        agent_id=None,
+        generation=None,
+        timestamp=0,
+        payload=Raw(b'"' + b"x" * 200_000 + b'"'),
+    )
     while running_hub.parts.feed.watchers:
-        await running_hub.push("ada", metadata=blob)
-        assigned = await ada.hear("task_assign")
-        await ada.say(ada.fact("task_accepted", assigned), ada.fact("task_complete", assigned, result=blob))
-        assert [(await ada.hear("task_ack"))["status"] for _ in range(2)] == ["accepted", "complete"]
+        for _ in range(20):
+            running_hub.parts.feed.pass_by(bulk)
+        running_hub.parts.feed.wake()
+        await one_task(running_hub, ada)
     for socket in stalled:
         socket.transport.abort()
         await socket.wait_closed()
