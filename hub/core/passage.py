@@ -6,6 +6,8 @@ into a happening of its task. Never keeps a timer: the tasks and agents do.
 
 from __future__ import annotations
 
+from typing import Final
+
 from hub.core.draft import Draft
 from hub.core.effects import AlertKind, RaiseAlert, Tell, TellOthers
 from hub.core.events import LinkLost
@@ -24,6 +26,14 @@ from hub.core.office import Office
 from hub.core.seats import Agent
 from hub.core.task import State, Task, TimerKind
 from protocol.frames import AgentLeft, Goaway
+
+DUE: Final[dict[TimerKind, Happening]] = {
+    TimerKind.LEASE: LeaseExpired(),
+    TimerKind.GRACE: GraceOver(),
+    TimerKind.CANCEL: ProofOverdue(),
+    TimerKind.INPUT: InputOverdue(),
+}
+"""What it means that a timer has run out. The accept timer also speaks of its agent."""
 
 
 def pass_time(office: Office, draft: Draft) -> None:
@@ -58,17 +68,9 @@ def what_is_due(office: Office, task: Task, draft: Draft) -> Happening:
         return StartOverdue()
     if task.run_due_ms is not None and task.run_due_ms <= min(draft.now.ms, task.timer.due_ms):
         return RunOverdue() if task.question is None else InputOverdue()
-    match task.timer.kind:
-        case TimerKind.ACCEPT:
-            return AcceptOverdue(is_agents_fault=blame_agent(office, task, draft))
-        case TimerKind.LEASE:
-            return LeaseExpired()
-        case TimerKind.GRACE:
-            return GraceOver()
-        case TimerKind.CANCEL:
-            return ProofOverdue()
-        case TimerKind.INPUT:
-            return InputOverdue()
+    if task.timer.kind is TimerKind.ACCEPT:
+        return AcceptOverdue(is_agents_fault=blame_agent(office, task, draft))
+    return DUE[task.timer.kind]
 
 
 def blame_agent(office: Office, task: Task, draft: Draft) -> bool:
@@ -92,10 +94,8 @@ def tend(office: Office, agent: Agent, draft: Draft) -> None:
     now_ms = draft.now.ms
     agent.revoked = {run: until_ms for run, until_ms in agent.revoked.items() if until_ms > now_ms}
     agent.declined = {task_id: until_ms for task_id, until_ms in agent.declined.items() if until_ms > now_ms}
-    if agent.quarantined_until_ms <= now_ms:
-        if agent.quarantined_until_ms:
-            agent.accept_timeouts = 0
-        agent.quarantined_until_ms = 0
+    if 0 < agent.quarantined_until_ms <= now_ms:
+        agent.quarantined_until_ms = agent.accept_timeouts = 0
     if agent.drain_due_ms is not None and agent.drain_due_ms <= now_ms:
         agent.drain_due_ms = None
         send_away(office, agent, draft)

@@ -5,6 +5,8 @@ Owns the replies, granted or refused. Which refusal is which status code is the 
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from hub.core.draft import Draft
@@ -170,6 +172,8 @@ def steer(office: Office, event: Steering, draft: Draft) -> None:
         case AgentDisconnectRequested():
             draft.effects.append(HangUp(agent.link_id, CloseCode.NORMAL, f"disconnected by {event.by}"))
             draft.reply = Granted(note="disconnected", agent_id=agent.agent_id)
+        case _:
+            assert_never(event)
 
 
 def pause(office: Office, agent: Agent, is_paused: bool, by: str, draft: Draft) -> None:

@@ -174,11 +174,8 @@ class Fleet:
         return self.agents.get(agent_id)
 
     def enter(self, record: AgentRecord) -> Agent:
-        agent = self.agents.get(record.agent_id)
-        if agent is None:
-            agent = self.agents[record.agent_id] = Agent(record)
-        else:
-            agent.record = record
+        """A name that is new to this life of the hub."""
+        agent = self.agents[record.agent_id] = Agent(record)
         return agent
 
     def touch(self, agent: Agent) -> None:
@@ -212,12 +209,10 @@ class Fleet:
 
     def to_the_end(self, agent: Agent) -> None:
         """It was given work: others come first now."""
-        if self.free.pop(agent.agent_id, None) is not None:
-            self.free[agent.agent_id] = agent
-            for word in agent.words():
-                found = self._by_word[word]
-                del found[agent.agent_id]
-                found[agent.agent_id] = agent
+        lists = (self.free, *(self._by_word[word] for word in agent.words()))
+        for found in lists:
+            del found[agent.agent_id]
+            found[agent.agent_id] = agent
 
     def free_with(self, words: tuple[str, ...]) -> Iterable[Agent]:
         """Free agents that may fit: those with the rarest of the words."""

@@ -104,17 +104,14 @@ def run_bound_ms(task: Task, policy: Policy) -> int:
 
 
 def timer_bound_ms(kind: TimerKind, policy: Policy) -> int:
-    match kind:
-        case TimerKind.ACCEPT:
-            return policy.accept_ms
-        case TimerKind.LEASE:
-            return policy.lease_ms
-        case TimerKind.GRACE:
-            return policy.grace_ms
-        case TimerKind.CANCEL:
-            return policy.cancel_confirm_ms
-        case TimerKind.INPUT:
-            return policy.input_ms
+    bounds = {
+        TimerKind.ACCEPT: policy.accept_ms,
+        TimerKind.LEASE: policy.lease_ms,
+        TimerKind.GRACE: policy.grace_ms,
+        TimerKind.CANCEL: policy.cancel_confirm_ms,
+        TimerKind.INPUT: policy.input_ms,
+    }
+    return bounds[kind]
 
 
 def ms_of(wall_ms: int | None, now: Now) -> int | None:

@@ -8,7 +8,7 @@ does to its task is in the same table as for everybody.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -141,6 +141,8 @@ def usual_status(fact: V1Fact) -> AckStatus:
             return "complete"
         case TaskFailed():
             return "failed"
+        case _:
+            assert_never(fact)
 
 
 def meant_generation(agent: Agent, frame: Fact | TaskProgress, task: Task | None) -> Generation:

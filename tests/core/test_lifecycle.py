@@ -11,3 +11,8 @@ def test_every_state_has_its_moves_and_final_states_have_none() -> None:
     assert set(MOVES) == set(State)
     assert all(not MOVES[state] for state in FINAL)
     assert move_of(State.COMPLETED, HolderLost()) is None
+
+
+def test_a_state_knows_whether_it_is_final_or_in_somebody_s_hands() -> None:
+    assert {state for state in State if state.is_final} == FINAL
+    assert {state for state in State if state.is_held} == set(State) - FINAL - {State.QUEUED}

@@ -29,8 +29,9 @@ from protocol.frames import (
     Status,
     StatusChanged,
     StatusUpdated,
+    TaskUsage,
 )
-from protocol.ids import AgentId, MessageId
+from protocol.ids import AgentId, Generation, MessageId, TaskId
 from tests.core.stage import Stage, working
 
 
@@ -206,3 +207,30 @@ def test_the_board_can_be_counted() -> None:
     assert counts.rows["T3"] == 1
     assert len(stage.board.open_tasks()) == 2
     assert not stage.board.is_connected(None)
+
+
+def test_a_drain_by_hand_of_an_agent_that_has_gone_meanwhile_is_remembered_and_sends_nobody_away() -> None:
+    stage = Stage()
+    peer, _ = working(stage)
+    stage.granted(AgentDrainRequested(agent_id=peer.agent_id, by="x"))
+    peer.drop()
+    stage.wait(stage.policy.drain_ms)
+    assert not peer.hears(Goaway)
+    peer.comes_back()
+    assert stage.board.view_agents(stage.now)[0].state == "draining"
+
+
+def test_a_drained_agent_of_the_first_generation_has_no_word_for_it() -> None:
+    stage = Stage()
+    peer = stage.joined("old", version=1)
+    peer.heard.clear()
+    stage.granted(AgentDrainRequested(agent_id=peer.agent_id, by="x"))
+    assert peer.heard == []
+    assert stage.state(stage.submit()) is State.QUEUED
+
+
+def test_usage_of_a_run_that_is_not_its_own_is_nothing() -> None:
+    stage = Stage()
+    peer = stage.joined("a")
+    assert peer.says(TaskUsage(task_id=TaskId("task-x"), generation=Generation(1), tokens_in=5)) == []
+    assert stage.passed_by() == []

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from hub.core.effects import AgentSaved, Granted, MarkMoved, TaskSaved, Tell
 from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TaskSubmitted
-from hub.core.task import Spec, State
+from hub.core.facts import status_of_repeat
+from hub.core.task import Ending, Spec, State, Task
 from hub.core.turn import Turn
-from protocol.frames import TaskAccepted, TaskAck, TaskAssign, TaskComplete
+from protocol.frames import (
+    Identified,
+    TaskAccepted,
+    TaskAck,
+    TaskAssign,
+    TaskComplete,
+    TaskFailed,
+    TaskRejected,
+)
 from protocol.ids import Generation, Seq, TaskId
 from tests.core.stage import Stage, working
 
@@ -158,3 +168,129 @@ def test_a_ledger_may_find_what_nobody_asked_for() -> None:
     stage = Stage()
     stage.board.reload([TaskId("task-none")], [], stage.now)
     assert stage.board.next_deadline() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "how", "fact", "status"),
+    [
+        (State.FAILED, "failed", TaskFailed, "failed"),
+        (State.DEAD_LETTER, "attempts", TaskFailed, "dead_letter"),
+        (State.QUEUED, None, TaskRejected, "rejected"),
+        (State.QUEUED, None, TaskFailed, None),
+    ],
+)
+def test_a_repeat_is_known_by_what_it_did(
+    state: State, how: str | None, fact: type[TaskFailed | TaskRejected], status: str | None
+) -> None:
+    task_id = TaskId("task-1")
+    task = Task(task_id=task_id, spec=Spec(), state=state, ending=None if how is None else Ending(how=how))
+    assert status_of_repeat(task, fact(task_id=task_id)) == status
+
+
+def test_an_epoch_that_was_not_written_was_not_renewed() -> None:
+    stage = Stage()
+    peer = stage.peer("a")
+    peer.link_id = stage.new_link(peer)
+    letter = AgentIdentified(
+        sender=peer.sender, name="a", holding=(), seq_next=Seq(9), epoch_if_renewed="epoch-2"
+    )
+    turn = Turn(stage.board, [letter], stage.now, ROLLS)
+    assert stage.board.epoch == "epoch-2"
+    turn.abandon()
+    assert (stage.board.epoch, stage.board.generation_floor) == ("epoch-1", 0)
+    stage.tell(letter)
+    assert stage.board.epoch == "epoch-2"
+
+
+def test_a_link_whose_welcome_waits_hears_nothing_before_it() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    waiting = stage.submit()
+    peer.drop()
+    old = stage.rows[task_id]
+    peer.link_id = stage.new_link(peer)
+    letter = AgentIdentified(
+        sender=peer.sender, name="a", slots=2, holding=(peer.has(task_id),), seq_next=Seq(2)
+    )
+    turn = Turn(stage.board, [letter], stage.now, ROLLS)
+    settled = turn.settle(frozenset((task_id,)), [replace(old, version=9)])
+    assert (settled.again, settled.effects) == ((0,), ())
+    assert stage.state(waiting) is State.ASSIGNED
+    stage.rows[task_id] = replace(old, version=9)
+    stage.record(turn_of_rest(turn, task_id))
+    peer.heard.clear()
+    stage.tell(letter)
+    assert isinstance(peer.heard[0], Identified)
+    assert peer.last(TaskAssign).task_id == waiting
+
+
+def turn_of_rest(turn: Turn, refused: TaskId) -> Turn:
+    """What a ledger writes of it: all but the refused task."""
+    turn.changes = tuple(
+        change
+        for change in turn.changes
+        if not (isinstance(change, TaskSaved) and change.task.task_id == refused)
+    )
+    return turn
+
+
+def test_a_second_push_of_a_key_whose_row_was_refused_waits_with_it() -> None:
+    stage = Stage()
+    spec = Spec(idempotency_key="k")
+    letters = [TaskSubmitted(task_id=stage.new_id(), spec=spec) for _ in range(2)]
+    turn = Turn(stage.board, letters, stage.now, ROLLS)
+    assert turn.settle(turn.touched, []).again == (0, 1)
+
+
+def test_a_cancel_that_comes_back_with_its_holder_gone_waits_for_it() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    stage.cancel(task_id)
+    peer.drop()
+    row = replace(stage.rows[task_id], version=9)
+    stage.board.reload([task_id], [row], stage.now)
+    stage.rows[task_id] = row
+    stage.turn()
+    assert stage.state(task_id) is State.CANCELLING
+    peer.comes_back()
+    assert stage.state(task_id) is State.CANCELLED
+
+
+def test_a_row_that_comes_back_and_moves_on_in_the_same_turn_is_not_adrift() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    peer.drop()
+    row = stage.rows[task_id]
+    stage.board.reload([task_id], [row], stage.now)
+    stage.turn()
+    assert stage.rows[task_id] == row, "it is recovering as it was"
+    stage.board.reload([task_id], [row], stage.now)
+    peer.comes_back(peer.has(task_id))
+    assert stage.state(task_id) is State.RUNNING
+
+
+def test_a_row_that_comes_back_held_by_an_instance_that_lost_its_name_is_given_up() -> None:
+    """T13 by rebinding, found by seed 45 of the heavy simulation."""
+    stage = Stage()
+    peer, task_id = working(stage)
+    row = stage.rows[task_id]
+    peer.drop()
+    held = stage.rows[task_id]
+    stage.now_ms += stage.policy.grace_ms
+    other = stage.peer("a", instance="other/1")
+    other.identify()
+    stage.board.reload([task_id], [replace(row, version=held.version + 9)], stage.now)
+    stage.rows[task_id] = replace(row, version=held.version + 9)
+    stage.turn()
+    assert stage.task(task_id).strikes == 1
+    assert stage.task(task_id).holder is None
+
+
+def test_a_board_learns_only_what_is_over_and_not_its_own() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    row = stage.rows[task_id]
+    stage.board.learn([row, replace(row, task_id=TaskId("task-open-elsewhere"))])
+    assert stage.board.view_task(TaskId("task-open-elsewhere")) is None
+    peer.complete(task_id)
+    assert stage.state(task_id) is State.COMPLETED

@@ -395,3 +395,11 @@ def test_what_is_remembered_of_a_connection_is_bounded() -> None:
         peer.complete(task_id)
     first = TaskId("task-0000000000000001")
     assert peer.complete(first) == "complete", "forgotten on the connection, known by its row"
+
+
+def test_progress_of_a_running_task_just_passes_by() -> None:
+    stage = Stage()
+    peer, task_id = running(stage)
+    assert peer.progress(task_id, 40) == []
+    assert stage.task(task_id).progress == 40
+    assert stage.changes == []
