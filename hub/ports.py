@@ -1,7 +1,7 @@
 """The doors of the hub: what the dispatcher needs from the world, as Protocols.
 
-Owns the shapes `Clock` and `Ledger` and the values that pass through them. Each port has one contract suite in
-`tests/contracts/` that every implementation passes, the doubles included. Never contains behaviour.
+Owns the shapes `Clock` and `Ledger` and the values that pass through them. Each port has one contract suite
+in `tests/contracts/` that every implementation passes, the doubles included. Never contains behaviour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class CommittedEvent(Struct, frozen=True, kw_only=True):
 
 
 class Batch(Struct, frozen=True):
-    """One turn's changes, in order. `now` lets the ledger turn monotonic deadlines into wall time for the disk."""
+    """One turn's changes, in order. `now` lets the ledger turn monotonic deadlines into wall time for the
+    disk.
+    """
 
     changes: tuple[Change, ...]
     now: Now
@@ -48,8 +50,9 @@ class Batch(Struct, frozen=True):
 
 
 class Committed(Struct, frozen=True):
-    """What became durable. `refused` names tasks whose row was not as expected: nothing of theirs was written,
-    no mark beyond theirs was moved, and `found` has their rows as they are (None: no such row)."""
+    """What became durable. `refused` names tasks whose row was not as expected: nothing of theirs was
+    written, no mark beyond theirs was moved, and `found` has their rows as they are (None: no such row).
+    """
 
     events: tuple[CommittedEvent, ...] = ()
     refused: frozenset[TaskId] = frozenset()
@@ -78,7 +81,7 @@ class StorageFull(Exception):
     pushes are answered 503."""
 
     def __init__(self, reason: str = "the disk is full", *, is_for_pushes_only: bool = False) -> None:
-        """`is_for_pushes_only`: below the watermark of free disk; the batch without its new tasks finds room."""
+        """`is_for_pushes_only`: free disk is below the watermark; facts alone would find room."""
         super().__init__(reason)
         self.is_for_pushes_only = is_for_pushes_only
 

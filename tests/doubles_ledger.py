@@ -1,7 +1,8 @@
-"""The ledger in memory behind its real port: what the simulation runs on, made to wait, fill up, break and crash.
+"""The ledger in memory behind its real port: what the simulation runs on, made to wait, fill up, break and
+crash.
 
-Owns the faults around the simulation's ledger, and what of it survives a crash. The contract suite runs on this and
-on SQLite alike, so that what is proven in the simulated world holds in the real one.
+Owns the faults around the simulation's ledger, and what of it survives a crash. The contract suite runs on
+this and on SQLite alike, so that what is proven in the simulated world holds in the real one.
 """
 
 from __future__ import annotations

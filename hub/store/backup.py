@@ -1,7 +1,8 @@
 """Copies of a database: made while the hub runs, checked, and put back.
 
-Owns how a copy is made (SQLite's own backup, then a sync, then the name), the mark in it that makes whoever opens it
-begin a new epoch, and the invariants that a good database holds. Never touches the database that it copies.
+Owns how a copy is made (SQLite's own backup, then a sync, then the name), the mark in it that makes whoever
+opens it begin a new epoch, and the invariants that a good database holds. Never touches the database that it
+copies.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ FINDINGS_MAX: Final = 100
 INVARIANTS: Final = (
     (
         "a hole in the log: offsets must be without gap",
-        'SELECT max("offset") - min("offset") + 1, count(*) FROM events HAVING count(*) > 0'
-        ' AND max("offset") - min("offset") + 1 <> count(*)',
+        (
+            'SELECT max("offset") - min("offset") + 1 AS wanted, count(*) AS found FROM events'
+            " HAVING wanted <> found"
+        ),
     ),
     (
         "a task without what was asked, or the other way round",
@@ -39,7 +42,8 @@ INVARIANTS: Final = (
         "a task that has ended twice",
         (
             "SELECT task_id, count(*) FROM events WHERE task_id IS NOT NULL"
-            " AND event IN ('task_cancelled', 'task_complete', 'task_failed') GROUP BY task_id HAVING count(*) > 1"
+            " AND event IN ('task_cancelled', 'task_complete', 'task_failed')"
+            " GROUP BY task_id HAVING count(*) > 1"
         ),
     ),
     (
@@ -72,7 +76,7 @@ def open_to_read(path: Path, vfs: str | None = None) -> apsw.Connection:
 
 
 def back_up(source: Path, target: Path) -> int:
-    """Copy a database, of a running hub too; answers the size. The copy has its name only once it is whole."""
+    """Copy a database, of a running hub too; answers its size. It gets its name once it is whole."""
     if target.exists():
         raise ConfigurationError(f"{target} exists already. A backup never overwrites: choose another name.")
     target.parent.mkdir(mode=permissions.FOLDER_MODE, parents=True, exist_ok=True)
@@ -137,7 +141,9 @@ def check(path: Path) -> list[str]:
 
 
 def restore(backup: Path, target: Path) -> None:
-    """Put a backup in the place of a database. The hub that opens it begins a new epoch and says so to everybody."""
+    """Put a backup in the place of a database. The hub that opens it begins a new epoch and says so to
+    everybody.
+    """
     findings = check(backup)
     if findings:
         raise ConfigurationError(f"{backup} is not a good backup ({findings[0]}); nothing was changed.")

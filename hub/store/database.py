@@ -1,8 +1,8 @@
 """The database file: opening it, its life from start to end, and its epoch.
 
-Owns the connections (one writer, a pool of readers), the pragmas, the lock that keeps a second hub out, and the
-one row about the database itself. An epoch changes when history may have been lost: after an unclean end with
-durability normal, and in a copy that a backup made. Never reads or writes a task.
+Owns the connections (one writer, a pool of readers), the pragmas, the lock that keeps a second hub out, and
+the one row about the database itself. An epoch changes when history may have been lost: after an unclean end
+with durability normal, and in a copy that a backup made. Never reads or writes a task.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Database:
         self.durability = durability
         self._lock = lock
         self.shift_ms = 0
-        """Wall time less the hub's monotonic time, as of the last batch: deadlines lie on the disk as wall time."""
+        """Wall time less the hub's monotonic time, as of the last batch: deadlines lie on the disk as wall
+        time.
+        """
         self.meta = begin(writer, durability)
 
     @property

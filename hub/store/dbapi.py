@@ -1,8 +1,8 @@
 """apsw behind a small DB-API 2 face, so that SQLAlchemy can use it as the `module` of its SQLite dialect.
 
-Owns the translation of errors and the handful of methods that SQLAlchemy calls; `connect` is also how the writer
-opens its connection, so that one VFS (a test's, say) is under both. Never begins a transaction by itself: what
-SQLite calls autocommit is what there is until somebody says BEGIN.
+Owns the translation of errors and the handful of methods that SQLAlchemy calls; `connect` is also how the
+writer opens its connection, so that one VFS (a test's, say) is under both. Never begins a transaction by
+itself: what SQLite calls autocommit is what there is until somebody says BEGIN.
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ class Cursor:
         self.description = None
 
     def _describe(self, cursor: apsw.Cursor, _sql: str, _parameters: object) -> bool:
-        """Called by apsw before the first row: a statement that found none is over after it, and tells no more."""
+        """Called by apsw before the first row: a statement that found none is over after it, and tells no
+        more.
+        """
         self.description = tuple((name, *[None] * 6) for name, *_ in cursor.get_description()) or None
         return True
 

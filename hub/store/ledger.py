@@ -1,8 +1,9 @@
 """The ledger on SQLite: what is written down and counts.
 
-Owns the writer's thread and the queue before it: one transaction a batch, in the order in which they were handed
-in, and nobody is answered before the commit has returned. A full disk is said and nothing was written; after any
-other failure of the disk nothing is ever acknowledged again. Passing talk is written when no fact waits.
+Owns the writer's thread and the queue before it: one transaction a batch, in the order in which they were
+handed in, and nobody is answered before the commit has returned. A full disk is said and nothing was written;
+after any other failure of the disk nothing is ever acknowledged again. Passing talk is written when no fact
+waits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Passing talk, kept as far as that costs nothing: the last progress of a run, and its log up to a cap.
 
-Owns the buffer between the feed and the disk, its bounds, and the caps of what is kept. It writes small pieces, only
-when no fact waits and without a sync of its own; what does not fit is dropped and counted. Never holds up anybody.
+Owns the buffer between the feed and the disk, its bounds, and the caps of what is kept. It writes small
+pieces, only when no fact waits and without a sync of its own; what does not fit is dropped and counted. Never
+holds up anybody.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who may read the hub's files: its own user, and nobody else.
 
-Owns the check and the sentence that says what to do. Never repairs what somebody else has set: a folder that was open
-to others may have been read already.
+Owns the check and the sentence that says what to do. Never repairs what somebody else has set: a folder that
+was open to others may have been read already.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def private_file(path: Path, content: bytes = b"") -> Path:
-    """Make the file if there is none; refuse one that others can read. What is new is on the disk on return."""
+    """Make the file if there is none, durably; refuse one that others can read."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     except FileExistsError:
@@ -69,6 +69,7 @@ def check(path: Path, mode: int) -> None:
         )
     if stat.S_IMODE(found.st_mode) & OTHERS:
         raise ConfigurationError(
-            f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}), and it holds tokens and results."
+            f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}),"
+            " and it holds tokens and results."
             f" Close it: chmod {mode:o} {path}"
         )

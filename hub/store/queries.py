@@ -1,7 +1,8 @@
-"""Named reads: everything that is ever read of the ledger while the hub runs, on reader connections in threads.
+"""Named reads: everything that is ever read of the ledger while the hub runs, on reader connections in
+threads.
 
-Owns filters, pages (by key, never by counting rows) and the bounds on both. A read comes back from SQLite as one
-JSON text, for the same reason that a batch goes there as one (see `statements.py`). Never writes.
+Owns filters, pages (by key, never by counting rows) and the bounds on both. A read comes back from SQLite as
+one JSON text, for the same reason that a batch goes there as one (see `statements.py`). Never writes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The only bridge between a task and its row.
 
-Owns which members are columns, how the rest lies in `life` and `spec` as JSON, and the change of clocks: in the
-core a deadline is monotonic, on the disk it is wall time, after a restart it is rebased. Never touches a database.
+Owns which members are columns, how the rest lies in `life` and `spec` as JSON, and the change of clocks: in
+the core a deadline is monotonic, on the disk it is wall time, after a restart it is rebased. Never touches a
+database.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from msgspec import Raw, Struct
 from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
 from protocol.ids import Generation, TaskId
 
-# msgspec (seen with 0.22) reads `Raw | None` as null and nothing else. A member that is absent when it is None can
-# be `Raw` to it: then JSON's own null comes back as `null`, and what was never there as None.
+# msgspec (seen with 0.22) reads `Raw | None` as null and nothing else. A member that is absent when it is
+# None can be `Raw` to it: then JSON's own null comes back as `null`, and what was never there as None.
 if TYPE_CHECKING:
     OptionalRaw = Raw | None
 else:

@@ -1,8 +1,8 @@
 """The statements of the ledger, made of Core expressions once and kept as text.
 
-A batch is written set by set: the rows travel as one JSON array and one statement unpacks it, so that the writer's
-thread leaves and takes the interpreter's lock once a set and not once a row. With a busy event loop beside it,
-taking that lock can cost milliseconds each time (ADR 0003). Never runs a statement.
+A batch is written set by set: the rows travel as one JSON array and one statement unpacks it, so that the
+writer's thread leaves and takes the interpreter's lock once a set and not once a row. With a busy event loop
+beside it, taking that lock can cost milliseconds each time (ADR 0003). Never runs a statement.
 """
 
 from __future__ import annotations

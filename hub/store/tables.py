@@ -1,7 +1,8 @@
 """Every table of the ledger, declared once.
 
-Owns names, types and indexes. Migrations bring a database here, and a test proves that all of them together make
-exactly these. Never writes a row: `writing.py` writes tasks, events and marks, and each other table has an owner.
+Owns names, types and indexes. Migrations bring a database here, and a test proves that all of them together
+make exactly these. Never writes a row: `writing.py` writes tasks, events and marks, and each other table has
+an owner.
 """
 
 from __future__ import annotations

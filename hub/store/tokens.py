@@ -1,8 +1,8 @@
 """Tokens at rest: a digest under the pepper, and what may be done with it. Never the token.
 
-Owns the rows and the pepper's file. Every change is one transaction of the ledger's writer, so that a token is whole
-or absent, and a join code burns with the birth of the token it was traded for. Who a token belongs to is looked up in
-memory (`auth.Authority`), which is filled from here.
+Owns the rows and the pepper's file. Every change is one transaction of the ledger's writer, so that a token
+is whole or absent, and a join code burns with the birth of the token it was traded for. Who a token belongs
+to is looked up in memory (`auth.Authority`), which is filled from here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ COLUMNS: Final = "token_id, digest, role, agent_id, record, created_wall_ms, exp
 
 
 def load_pepper(folder: Path) -> bytes:
-    """The key under which digests are made. Without it no token of this hub is valid: back it up apart from them."""
+    """The key under which digests are made. Without it no token of this hub is valid: back it up apart from
+    them.
+    """
     path = permissions.private_file(folder / PEPPER_NAME, secrets.token_hex(PEPPER_BYTES).encode())
     try:
         pepper = bytes.fromhex(path.read_text("ascii").strip())
@@ -96,7 +98,7 @@ class Tokens:
         return await self._ledger.write(lambda connection: end(connection, wanted, now))
 
     async def exchange(self, burnt: TokenId | None, record: TokenRecord) -> bool:
-        """A join code for a token, in one transaction. False, and nothing is written, when the code is spent."""
+        """A join code for a token, in one transaction. False, and nothing written, when the code is spent."""
         now = self._wall_ms()
 
         def trade(connection: apsw.Connection) -> bool:

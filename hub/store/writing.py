@@ -1,8 +1,8 @@
 """One batch becomes rows: the order of the sets, and what is refused.
 
-Owns compare-and-set, the places of new rows (task numbers and event offsets, both without gap), and the marks that
-a refused task holds back. Runs inside a transaction that `ledger.py` begins and ends, on the writer's thread alone;
-never commits, and never remembers a place before that transaction is over.
+Owns compare-and-set, the places of new rows (task numbers and event offsets, both without gap), and the marks
+that a refused task holds back. Runs inside a transaction that `ledger.py` begins and ends, on the writer's
+thread alone; never commits, and never remembers a place before that transaction is over.
 """
 
 from __future__ import annotations

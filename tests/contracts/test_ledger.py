@@ -53,17 +53,8 @@ async def read(subject: Subject, task_id: TaskId) -> Task | None:
     return found[0] if found else None
 
 
-def full_task() -> Task:
-    """A task with every member set, so that one forgotten anywhere is seen (L56)."""
-    question = Question(
-        request_id=RequestId("task-1/1"),
-        prompt="May I?",
-        schema=Raw(b'{"type":"boolean"}'),
-        answer=Raw(b"null"),
-        answered_by="eve",
-        is_acked=True,
-    )
-    spec = Spec(
+def full_spec() -> Spec:
+    return Spec(
         description='größer, and "quoted"\n\t\\ ',
         metadata=Raw(b'{"a": [1, 2.50, null],  "b":"\\u00fc"}'),
         plugin="digest",
@@ -84,9 +75,21 @@ def full_task() -> Task:
         submitted_wall_ms=NOW.wall_ms,
         retry_of=TaskId("task-0"),
     )
+
+
+def full_task() -> Task:
+    """A task with every member set, so that one forgotten anywhere is seen (L56)."""
+    question = Question(
+        request_id=RequestId("task-1/1"),
+        prompt="May I?",
+        schema=Raw(b'{"type":"boolean"}'),
+        answer=Raw(b"null"),
+        answered_by="eve",
+        is_acked=True,
+    )
     return Task(
         task_id=TaskId("task-1"),
-        spec=spec,
+        spec=full_spec(),
         state=State.RECOVERING,
         version=7,
         created_wall_ms=NOW.wall_ms,
@@ -305,7 +308,9 @@ async def test_an_event_may_be_about_no_task(subject: Subject) -> None:
 
 
 async def test_deadlines_are_rebased_to_the_clock_of_the_next_life(subject: Subject) -> None:
-    """Reliability §2.2: monotonic time begins anew with a process; what was left of a deadline is what counts."""
+    """Reliability §2.2: monotonic time begins anew with a process; what was left of a deadline is what
+    counts.
+    """
     await push(subject, pushed(1))
     held = replace(assigned(pushed(1)), run_due_ms=NOW.ms + 700, start_by_ms=NOW.ms + 800)
     await subject.ledger.commit(batch(*saved(pushed(1), held)))

@@ -1,7 +1,7 @@
 """A disk that can fail: it loses what was not synced when its power is cut, or says that a sync went wrong.
 
-Owns the VFS under SQLite and the images of its files: what is surely on the plate, and the writes since the last sync.
-A cut keeps any part of those, sector by sector, in any order. Never looks at what is written.
+Owns the VFS under SQLite and the images of its files: what is surely on the plate, and the writes since the
+last sync. A cut keeps any part of those, sector by sector, in any order. Never looks at what is written.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Cut the power at a random write or sync while the shipped ledger commits, and see what the next start finds.
+"""Cut the power at a random write or sync while the shipped ledger commits, and see what the next start
+finds.
 
-Owns the cuts and their verdicts. Run it as `python -m tests.store.powercut --cuts 500`: with durability full nothing
-that was acknowledged may be missing; with normal something must be, or this test could not fail. The code under the
-knife is the one that ships: only the disk is ours (`disk.py`).
+Owns the cuts and their verdicts. Run it as `python -m tests.store.powercut --cuts 500`: with durability full
+nothing that was acknowledged may be missing; with normal something must be, or this test could not fail. The
+code under the knife is the one that ships: only the disk is ours (`disk.py`).
 """
 
 from __future__ import annotations
@@ -195,7 +196,8 @@ class Report:
         seeds = f" (seeds {self.losing_seeds[:5]})" if self.losing_seeds else ""
         return (
             f"durability {self.durability}: {self.cuts} cuts, {self.undisturbed} ended before theirs;"
-            f" {self.acknowledged} batches acknowledged, {self.lost} lost in {len(self.losing_seeds)} cuts{seeds};"
+            f" {self.acknowledged} batches acknowledged,"
+            f" {self.lost} lost in {len(self.losing_seeds)} cuts{seeds};"
             f" {self.in_flight_kept} in flight were kept whole; {self.new_epochs} new epochs;"
             f" {len(self.broken)} databases broken"
         )

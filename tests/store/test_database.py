@@ -21,7 +21,7 @@ from hub.store.migrations import MIGRATIONS, migrate, version_of
 from hub.store.tokens import load_pepper
 from tests.store.workload import assigned, batch, pushed, saved
 
-# --- shape -----------------------------------------------------------------------------------------------------
+# --- shape --------------------------------------------------------------------------------------------------
 
 
 def shape(connection: apsw.Connection) -> dict[str, object]:
@@ -95,7 +95,7 @@ def test_the_database_itself_refuses_a_second_ending(path: Path) -> None:
     database.close()
 
 
-# --- who may read it -------------------------------------------------------------------------------------------
+# --- who may read it ----------------------------------------------------------------------------------------
 
 
 def mode_of(path: Path) -> int:
@@ -148,7 +148,7 @@ def test_an_old_sqlite_is_refused() -> None:
     check_driver()
 
 
-# --- how it is opened ------------------------------------------------------------------------------------------
+# --- how it is opened ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("durability", "level"), [("full", 2), ("normal", 1)])
@@ -197,7 +197,7 @@ def test_errors_speak_the_words_of_the_db_api(path: Path, sql: str, kind: type[E
     connection.close()
 
 
-# --- epochs ----------------------------------------------------------------------------------------------------
+# --- epochs -------------------------------------------------------------------------------------------------
 
 
 def life(path: Path, durability: Durability, *, ends_well: bool) -> tuple[str, int]:

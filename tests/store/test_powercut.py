@@ -18,7 +18,9 @@ def test_nothing_acknowledged_is_lost_with_durability_full() -> None:
 
 
 def test_the_control_with_durability_normal_loses_and_says_so() -> None:
-    """A test that cannot fail proves nothing: the same cuts must hurt the weaker setting, and never break the file."""
+    """A test that cannot fail proves nothing: the same cuts must hurt the weaker setting, and never break the
+    file.
+    """
     report = run_cuts("normal", CUTS)
     assert report.lost > 0
     assert report.broken == []

@@ -116,7 +116,9 @@ async def test_a_page_ends_before_it_grows_too_big(
 async def test_a_page_looks_at_so_many_tasks_and_says_where_to_go_on(
     ledger: SqliteLedger, queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L111: a filter that no index answers may find nothing on a page, but never reads the whole table for it."""
+    """L111: a filter that no index answers may find nothing on a page, but never reads the whole table for
+    it.
+    """
     monkeypatch.setattr(shipped, "SCAN_ROWS_MAX", 10)
     await push_many(ledger)
     found = await pages(queries, TaskFilter(text="work 3"), 500)
@@ -177,7 +179,7 @@ async def test_agents_and_strays_are_listed(ledger: SqliteLedger, queries: Queri
     assert len(await queries.strays(after=1)) == 1
 
 
-# --- mail ------------------------------------------------------------------------------------------------------
+# --- mail ---------------------------------------------------------------------------------------------------
 
 
 async def test_mail_is_read_from_the_oldest_after_a_place(ledger: SqliteLedger, queries: Queries) -> None:

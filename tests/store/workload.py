@@ -1,6 +1,7 @@
 """Work for a ledger under test: batches as a hub would commit them, drawn from a seed.
 
-Owns the tasks in hand and what was acknowledged of them. Never looks into a database: `expected` is what must be in it.
+Owns the tasks in hand and what was acknowledged of them. Never looks into a database: `expected` is what must
+be in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every shape that the ledger's tables have ever had, forward only.
 
-Owns the order of the migrations and how one is applied: each is one transaction, and `user_version` says which was
-the last. Nothing here imports `tables.py`: a migration says what was true when it was written, for ever.
+Owns the order of the migrations and how one is applied: each is one transaction, and `user_version` says
+which was the last. Nothing here imports `tables.py`: a migration says what was true when it was written, for
+ever.
 """
 
 from __future__ import annotations
