@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from hub.core.effects import (
     Effect,
@@ -34,16 +34,22 @@ if TYPE_CHECKING:
     from hub.feed import Feed
     from hub.metrics import Metrics
     from hub.registry import Registry
-    from hub.store.passing import PassingKept
 
 logger = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """Whoever keeps the last progress and the log, when nothing more important waits: `store.PassingKept`."""
+
+    def note(self, effect: PassBy) -> None:
+        """Take it in; it may be lost."""
 
 
 class Teller:
     """Carries one turn's outcome into the world."""
 
     def __init__(
-        self, registry: Registry, feed: Feed, passing: PassingKept, metrics: Metrics, history: History
+        self, registry: Registry, feed: Feed, passing: Keeper, metrics: Metrics, history: History
     ) -> None:
         self._registry = registry
         self._feed = feed
@@ -89,6 +95,7 @@ class Teller:
 
     def _publish(self, turn: Turn, settled: Settled, committed: Committed) -> None:
         """What passed by stands between the events of its turn, so that no progress is seen after the end."""
+        self._note_events(committed.events)
         if committed.refused:
             self._feed.publish(committed.events)
             self._pass_by(settled.effects)
@@ -100,7 +107,6 @@ class Teller:
             left = left[count:]
             self._pass_by(answer.effects)
         assert not left, "the ledger committed events that nobody logged"
-        self._note_events(committed.events)
 
     def _pass_by(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -131,7 +137,11 @@ class Teller:
         if self._history.is_kept:
             for event in events:
                 self._history.note(
-                    "ok", "event", task=event.task_id, gen=event.generation, value=[event.offset, event.event]
+                    "ok",
+                    "event",
+                    task=event.task_id,
+                    gen=event.generation,
+                    value=[self._feed.cursor(event.offset), event.event],
                 )
 
     def promise(self, event: Event, reply: Reply) -> None:
