@@ -1,6 +1,6 @@
 """Who did what to this hub: log-ins, tokens, agents steered. Append only, in the database, and in the log.
 
-Owns the words of the audit. Never holds up what it writes about longer than one commit, and never has a secret:
+Owns the words of the audit. Never holds up what it tells of longer than one commit, and never has a secret:
 actors and things are named by their public ids.
 """
 
