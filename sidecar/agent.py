@@ -27,6 +27,7 @@ from sidecar.events import (
     StorageFreed,
     TimePassed,
 )
+from sidecar.history import History
 from sidecar.journal import JournalBook, JournalFull, must_sync
 from sidecar.line import Line
 from sidecar.memory import Record
@@ -55,12 +56,14 @@ class Agent:
         *,
         drain_ms: int,
         changed: Callable[[], None] = lambda: None,
+        history: History | None = None,
     ) -> None:
         self._desk = desk
         self._book = book
         self._clock = clock
         self._drain_ms = drain_ms
         self._changed = changed
+        self._history = history or History(None, "sidecar")
         self._inbox: deque[DeskEvent] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -122,6 +125,7 @@ class Agent:
             letters = await self._gather(runs)
             records, effects = self._decide(letters)
             effects = await self._record(records, effects, journal_thread)
+            self._history.note_turn(letters, records, effects)
             self._act(effects, line, runs, tasks)
 
     async def _gather(self, runs: Runs) -> list[DeskEvent]:

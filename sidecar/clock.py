@@ -44,6 +44,11 @@ class SidecarClock:
                     await event.wait()
 
 
+def monotonic_ns() -> int:
+    """For stamping lines of the history; never for deciding."""
+    return time.monotonic_ns()
+
+
 def date_of(wall_ms: int) -> str:
     """A time for people, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_ms / 1000))

@@ -29,6 +29,7 @@ from sidecar.enrol import find_place, local_hub
 from sidecar.errors import NotAuthorised, SettingsError, SidecarError
 from sidecar.events import DeskEvent
 from sidecar.health import Health, Readiness
+from sidecar.history import History
 from sidecar.journal import JournalBook, JournalBroken, JournalFull
 from sidecar.journal_file import JournalFile
 from sidecar.line import Line, Place, is_local
@@ -138,6 +139,7 @@ class Sidecar:
         runners = runners_of(self.settings, self.folder, os.environ)
         place = await asyncio.to_thread(find_place, self.settings, self.folder)
         self._disk = JournalFile(self.folder.journal)
+        self.history = History(self.settings.history_file, f"sidecar:{self.settings.agent_id}:{os.getpid()}")
         try:
             self.book, notices = JournalBook.open(self._disk, lambda: InstanceId(secrets.token_hex(16)))
             for notice in notices:
@@ -148,6 +150,7 @@ class Sidecar:
             raise SidecarError(f"the journal cannot be used: {broken.exceptions[0]}") from None
         finally:
             self._disk.close()
+            self.history.close()
 
     async def _work(self, place: Place, runners: Sequence[Runner]) -> int:
         settings = self.settings
@@ -187,6 +190,7 @@ class Sidecar:
             self.clock,
             drain_ms=settings.drain_ms,
             changed=self._status_changed.set,
+            history=self.history,
         )
         self.line = Line(
             place,

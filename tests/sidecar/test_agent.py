@@ -42,6 +42,22 @@ async def test_a_task_is_accepted_done_and_receipted(hub: HubDouble, tmp_path: P
         assert kept.instance_id == sidecar.book.instance_id
 
 
+async def test_a_history_for_the_checker_tells_each_start_finish_and_receipt(
+    hub: HubDouble, tmp_path: Path
+) -> None:
+    file = tmp_path / "history.jsonl"
+    async with sidecar_of(hub, tmp_path / "state", history_file=file) as sidecar:
+        await hub.caller()
+        await hub.assign(1)
+        await hub.fact(f.TaskComplete, 1)
+        await until(lambda: not sidecar.book.memory.facts, "every receipt is in")
+    lines = [json.loads(line) for line in (await asyncio.to_thread(file.read_text)).splitlines()]
+    deeds = [(line["f"], line.get("task"), line.get("gen")) for line in lines if line["f"] != "ack"]
+    assert deeds == [("start", task(1), 1), ("finish", task(1), 1)]
+    assert sorted(line["value"] for line in lines if line["f"] == "ack") == [1, 2]
+    assert [line["n"] for line in lines] == list(range(1, len(lines) + 1))
+
+
 async def test_a_broken_link_does_not_run_the_work_twice(hub: HubDouble, tmp_path: Path) -> None:
     """L4"""
     async with sidecar_of(hub, tmp_path) as sidecar:

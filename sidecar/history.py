@@ -1,0 +1,88 @@
+"""The sidecar's own account of what it did, for the checker of histories.
+
+Owns a file of JSON lines in the record format that all processes of a chaos run share. Off unless a path is
+given. Never read by the sidecar, and never in the way: a line is buffered, and a full disk ends the history
+and not the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+
+from sidecar.clock import monotonic_ns
+from sidecar.effects import Effect, StartRun
+from sidecar.events import DeskEvent, RunEnded
+from sidecar.memory import Receipted, Record
+from sidecar.runners.contract import Finished
+
+_encode = msgspec.json.Encoder().encode
+
+
+class History:
+    """Appends one line a start, a finish and a receipt. A `None` path writes nothing."""
+
+    def __init__(self, path: Path | None, process: str) -> None:
+        self._process = process
+        self._count = 0
+        self._file: IO[bytes] | None = None if path is None else path.open("ab", buffering=1 << 16)
+
+    def note_turn(
+        self, letters: Sequence[DeskEvent], records: Sequence[Record], effects: Sequence[Effect]
+    ) -> None:
+        """What a turn decided, once it is recorded. Called before any of it is acted upon."""
+        if self._file is None:
+            return
+        for letter in letters:
+            if isinstance(letter, RunEnded):
+                outcome = letter.outcome
+                value = outcome.result.decode() if isinstance(outcome, Finished) else None
+                self._note("finish", letter.task_id, letter.generation, value, type(outcome).__name__.lower())
+        for record in records:
+            if isinstance(record, Receipted):
+                self._note("ack", None, None, record.seq)
+        for effect in effects:
+            if isinstance(effect, StartRun):
+                self._note("start", effect.order.task_id, effect.order.generation)
+        self._flush()
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.flush()
+
+    def _note(
+        self,
+        deed: Literal["start", "finish", "ack"],
+        task: str | None,
+        generation: int | None,
+        value: object = None,
+        key: str | None = None,
+    ) -> None:
+        if self._file is None:
+            return
+        self._count += 1
+        line: dict[str, Any] = {
+            "t": monotonic_ns(),
+            "p": self._process,
+            "n": self._count,
+            "type": "ok",
+            "f": deed,
+        }
+        members = {"key": key, "task": task, "gen": generation, "value": value}
+        line |= {name: one for name, one in members.items() if one is not None}
+        try:
+            self._file.write(_encode(line) + b"\n")
+        except OSError:
+            self.close()
