@@ -1,4 +1,4 @@
-"""Every event has one publisher: the ledger's commit for facts, the passing talk beside it, both told in one place."""
+"""Every event has one publisher: facts after their commit, passing talk beside them, told in one place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def callers_of(name: str) -> set[str]:
-    """Modules of the hub, outside the feed itself, that call a method of this name on something called feed."""
+    """Modules of the hub that call a method of this name on something called feed."""
     found = set()
     for path in (ROOT / "hub").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
