@@ -218,4 +218,4 @@ class Peer:
 
     def has(self, task_id: TaskId, state: str = "running", generation: int | None = None) -> Holding:
         g = self.generation(task_id) if generation is None else Generation(generation)
-        return Holding(task_id=task_id, generation=g, state=state)  # type: ignore[arg-type]  # one of the words
+        return Holding(task_id=task_id, generation=g, state=state)  # type: ignore[arg-type]  # it is one of the words

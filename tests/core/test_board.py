@@ -54,7 +54,7 @@ class Lives(RuleBasedStateMachine):
         rows = (self.stage.board.view_task(task_id) for task_id in self.tasks)
         mine = [row for row in rows if row is not None and row.holder is not None]
         holding = [
-            Holding(task_id=row.task_id, generation=row.generation, state=state)  # type: ignore[arg-type]  # a word
+            Holding(task_id=row.task_id, generation=row.generation, state=state)  # type: ignore[arg-type]  # it is one of the words
             for row in mine
             if holds and row.holder is not None and row.holder.agent_id == peer.agent_id
         ]

@@ -16,21 +16,14 @@ from protocol.frames import (
     Goaway,
     Heartbeat,
     Identified,
-    Ping,
-    Pong,
     ResourceReport,
-    StateReport,
-    StateReportAck,
     TaskAccepted,
     TaskAck,
     TaskAssign,
     TaskCancelled,
     TaskComplete,
-    TaskContinue,
     TaskFailed,
     TaskProgress,
-    TaskReassign,
-    TaskRecovering,
     TaskRejected,
     WakeResult,
 )
@@ -115,7 +108,7 @@ def test_reason_stands_for_error(attempts_max: int, status: str) -> None:
     stage = Stage()
     peer, task_id = running(stage, attempts_max=attempts_max)
     assert peer.says(TaskFailed(task_id=task_id, reason="agent said no")) == [
-        TaskAck(task_id=task_id, status=status)  # type: ignore[arg-type]  # one of the words
+        TaskAck(task_id=task_id, status=status)  # type: ignore[arg-type]  # it is one of the words
     ]
     assert stage.task(task_id).error == "agent said no"
 
@@ -185,7 +178,7 @@ def test_a_fact_about_a_task_the_hub_never_had_is_kept_and_gets_its_usual_ack(
     stage = Stage()
     peer = stage.joined("old", version=1)
     heard = peer.says(frame)
-    assert heard == [TaskAck(task_id=TaskId("task-never"), status=status)]  # type: ignore[arg-type]  # a word
+    assert heard == [TaskAck(task_id=TaskId("task-never"), status=status)]  # type: ignore[arg-type]  # it is one of the words
     assert any(isinstance(change, StrayKept) for change in stage.changes)
 
 
@@ -218,138 +211,6 @@ def test_a_run_of_a_v1_client_ends_at_its_time() -> None:
     assert stage.state(task_id) is State.ASSIGNED, (
         "it says nothing of its stop: the seat waits for a kill's grace"
     )
-
-
-# --- coming back -------------------------------------------------------------------------------------------
-
-
-def test_absence_from_a_reconnect_says_nothing() -> None:
-    stage = Stage()
-    peer, task_id = running(stage)
-    peer.drop()
-    peer.comes_back()
-    assert stage.state(task_id) is State.RECOVERING
-    stage.wait(stage.policy.grace_ms - 1_000)
-    assert stage.state(task_id) is State.RECOVERING
-    stage.wait(1_000)
-    assert stage.task(task_id).strikes == 1
-
-
-def test_a_state_report_of_the_current_generation_goes_on() -> None:
-    """The recorded S14: the connection drops in the middle of a task."""
-    stage = Stage()
-    peer, task_id = running(stage)
-    peer.drop()
-    peer.comes_back()
-    heard = peer.says(StateReport(task_id=task_id, generation=Generation(1), status="working"))
-    assert heard == [StateReportAck(task_id=task_id, action="continue")]
-    assert stage.state(task_id) is State.RUNNING
-    assert peer.says(StateReport(task_id=task_id, generation=Generation(6))) == [
-        StateReportAck(task_id=task_id, action="abort")
-    ]
-    assert peer.says(StateReport(task_id=TaskId("task-never")))[0] == StateReportAck(
-        task_id=TaskId("task-never"), action="abort"
-    )
-
-
-@pytest.mark.parametrize("frame", ["progress", "complete", "accept"])
-def test_any_frame_of_the_current_generation_resumes_it(frame: str) -> None:
-    stage = Stage()
-    peer, task_id = running(stage)
-    peer.drop()
-    peer.comes_back()
-    if frame == "progress":
-        peer.progress(task_id)
-        assert stage.state(task_id) is State.RUNNING
-    else:
-        status = peer.complete(task_id) if frame == "complete" else peer.accept(task_id)
-        assert status == ("complete" if frame == "complete" else "accepted")
-
-
-def test_task_recovering_is_continued_by_its_holder_and_reassigned_to_anybody_else() -> None:
-    stage = Stage()
-    peer, task_id = running(stage)
-    peer.drop()
-    peer.comes_back()
-    assert peer.says(TaskRecovering(task_id=task_id, last_status="working")) == [
-        TaskContinue(task_id=task_id, generation=Generation(1))
-    ]
-    assert stage.state(task_id) is State.RUNNING
-    other = stage.joined("other", version=1)
-    assert other.says(TaskRecovering(task_id=task_id)) == [TaskReassign(task_id=task_id)]
-    assert peer.says(TaskRecovering(task_id=task_id, generation=Generation(4))) == [
-        TaskReassign(task_id=task_id)
-    ]
-
-
-def test_a_task_it_never_accepted_is_sent_again_when_the_accept_time_is_over() -> None:
-    stage = Stage()
-    peer = stage.joined("old", version=1)
-    task_id = stage.submit()
-    peer.drop()
-    peer.comes_back()
-    assert peer.orders() == []
-    stage.wait(stage.policy.accept_ms)
-    assert [order.generation for order in peer.orders()] == [1]
-    assert stage.state(task_id) is State.ASSIGNED
-    assert peer.accept(task_id) == "accepted"
-
-
-def test_a_link_lost_again_before_a_word_goes_on_with_a_grace() -> None:
-    stage = Stage()
-    peer = stage.joined("old", version=1)
-    task_id = stage.submit()
-    peer.drop()
-    peer.comes_back()
-    peer.drop()
-    stage.wait(stage.policy.accept_ms)
-    assert stage.state(task_id) is State.RECOVERING
-    _, accepted = running(Stage())
-    assert accepted
-    peer.comes_back()
-    peer.accept(task_id)
-    peer.drop()
-    stage.wait(60_000)
-    peer.comes_back()
-    peer.drop()
-    stage.wait(60_000)
-    assert stage.task(task_id).strikes == 1, "coming and going prolongs no grace"
-
-
-# --- cancelling --------------------------------------------------------------------------------------------
-
-
-def test_it_is_told_to_forget_and_its_next_frame_about_something_else_must_do_for_a_proof() -> None:
-    stage = Stage()
-    peer, task_id = running(stage)
-    assert stage.cancel(task_id) == "cancelling"
-    assert peer.last(TaskCancelled).timestamp == stage.now.wall_ms
-    peer.progress(task_id)
-    assert stage.state(task_id) is State.CANCELLING, "that was about the task"
-    assert isinstance(peer.says(Ping())[0], Pong)
-    ending = stage.task(task_id).ending
-    assert ending is not None
-    assert ending.stopped == "unproven"
-
-
-def test_a_silent_v1_holder_of_a_cancelled_task_is_believed_after_the_time() -> None:
-    stage = Stage()
-    _, task_id = running(stage)
-    stage.cancel(task_id)
-    stage.wait(stage.policy.cancel_confirm_ms)
-    assert stage.state(task_id) is State.CANCELLED
-
-
-def test_a_cancelled_task_is_not_continued() -> None:
-    stage = Stage()
-    peer, task_id = running(stage)
-    stage.cancel(task_id)
-    peer.comes_back()
-    assert peer.hears(TaskCancelled)
-    heard = peer.says(TaskRecovering(task_id=task_id))
-    assert [type(frame) for frame in heard] == [TaskCancelled, TaskReassign]
-    assert peer.says(StateReport(task_id=task_id)) == [StateReportAck(task_id=task_id, action="abort")]
-    assert peer.complete(task_id) == "complete", "a result that overtakes the cancel wins"
 
 
 # --- small talk --------------------------------------------------------------------------------------------
