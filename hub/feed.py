@@ -84,14 +84,14 @@ class Feed:
         for event in events:
             assert event.offset == self.last_offset + 1, f"offset {event.offset} after {self.last_offset}"
             self.last_offset = event.offset
-            self._append(Line(event, self.cursor(event.offset), event.offset))
+            self._append(Line(event, self.epoch, event.offset))
         if events:
             self.metrics.feed_events.inc(len(events))
 
     def pass_by(self, effect: PassBy) -> None:
         """Something that may be lost; with nobody watching it is."""
         if self._watchers:
-            self._append(Line(effect, self.cursor(self.last_offset), None))
+            self._append(Line(effect, self.epoch, self.last_offset, is_passing=True))
 
     def wake(self) -> None:
         """Tell waiting watchers that there is something new: once a turn, not once an event."""
@@ -334,7 +334,7 @@ class Watcher:
             return
         for event in events:
             if self._wanted.lets_pass(event):
-                self._said.append(Line(event, feed.cursor(event.offset), event.offset))
+                self._said.append(Line(event, epoch, event.offset))
         self._offset = events[-1].offset
         self._rejoin()
 
@@ -373,5 +373,4 @@ class Watcher:
             timestamp=self._feed.clock.now().wall_ms,
             payload=Raw(payload),
         )
-        offset = None if event == "gap" else self._offset
-        return Line(source, self._feed.cursor(self._offset), offset)
+        return Line(source, self._feed.epoch, self._offset, is_passing=event == "gap")

@@ -32,16 +32,24 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class Line:
-    """One event in the ring. `offset` is None for what passes by."""
+    """One event in the ring. `offset` is None for what passes by: nobody can come back to it."""
 
-    __slots__ = ("_json", "_sse", "cursor", "offset", "source")
+    __slots__ = ("_epoch", "_json", "_place", "_sse", "offset", "source")
 
-    def __init__(self, source: CommittedEvent | PassBy, cursor: str, offset: int | None) -> None:
+    def __init__(
+        self, source: CommittedEvent | PassBy, epoch: str, place: int, *, is_passing: bool = False
+    ) -> None:
+        """`place` is the offset of the event, or of the last one before it."""
         self.source = source
-        self.cursor = cursor
-        self.offset = offset
+        self.offset = None if is_passing else place
+        self._epoch = epoch
+        self._place = place
         self._json: bytes | None = None
         self._sse: bytes | None = None
+
+    @property
+    def cursor(self) -> str:
+        return f"{self._epoch}:{self._place}"
 
     @property
     def json(self) -> bytes:

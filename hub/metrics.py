@@ -11,6 +11,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from hub.core.task import FINAL
+
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 SHORT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -26,6 +28,7 @@ class Metrics:
         self.agents_connected = Gauge("hub_agents_connected", "Agents with a live link.", registry=r)
         self.sockets = Gauge("hub_sockets", "Open TCP connections.", registry=r)
         self.tasks = Counter("hub_tasks", "Tasks that ended.", ["outcome"], registry=r)
+        self.outcomes = {state: self.tasks.labels(state.value) for state in FINAL}
         self.task_seconds = Histogram(
             "hub_task_seconds", "From push to end.", buckets=LONG_SECONDS, registry=r
         )

@@ -96,7 +96,8 @@ class Teller:
     def _publish(self, turn: Turn, settled: Settled, committed: Committed) -> None:
         """What passed by stands between the events of its turn, so that no progress is seen after the end."""
         self._note_events(committed.events)
-        if committed.refused:
+        self._note_events(committed.events)
+        if committed.refused or not any(isinstance(effect, PassBy) for effect in settled.effects):
             self._feed.publish(committed.events)
             self._pass_by(settled.effects)
             return
@@ -122,16 +123,16 @@ class Teller:
                 self._measure_task(change.task)
 
     def _measure_task(self, task: Task) -> None:
-        age_s = max(0, task.updated_wall_ms - task.created_wall_ms) / 1000
         if task.is_final:
-            self._metrics.tasks.labels(task.state.value).inc()
-            self._metrics.task_seconds.observe(age_s)
+            self._metrics.outcomes[task.state].inc()
+            self._metrics.task_seconds.observe(max(0, task.updated_wall_ms - task.created_wall_ms) / 1000)
             if self._history.is_kept:
                 self._history.note(
                     "ok", "terminal", task=task.task_id, gen=task.generation, value=task.state.value
                 )
         elif task.state is State.ASSIGNED and task.generation == 1:
-            self._metrics.dispatch_seconds.observe(age_s)
+            waited_ms = task.updated_wall_ms - task.created_wall_ms
+            self._metrics.dispatch_seconds.observe(max(0, waited_ms) / 1000)
 
     def _note_events(self, events: Sequence[CommittedEvent]) -> None:
         if self._history.is_kept:
