@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sidecar.errors import SettingsError
+
 HEAD_BYTES_MAX: Final = 8 * 1024
 HEAD_MS: Final = 5_000
 """A probe says what it wants at once; whoever dawdles is let go."""
@@ -47,7 +49,14 @@ class Health:
         return port
 
     async def __aenter__(self) -> Health:
-        self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=HEAD_BYTES_MAX)
+        try:
+            self._server = await asyncio.start_server(
+                self._serve, self._host, self._port, limit=HEAD_BYTES_MAX
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"nobody can listen on {self._host}:{self._port}: {error.strerror}"
+            ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -25,6 +25,7 @@ from protocol.close import CloseCode
 from protocol.codec import Wire
 from protocol.frames import AgentFrame, Heartbeat
 from sidecar.clock import SidecarClock
+from sidecar.errors import SettingsError
 from sidecar.events import DeskEvent, LinkLost, LinkOpened
 from sidecar.link import Link
 from sidecar.redial import REFUSED, Ending, GiveUp, Window, next_dial
@@ -204,6 +205,9 @@ def tls_context(place: Place) -> ssl.SSLContext | None:
     """The hub's certificate is always verified, by the system's authorities or by the file that was named."""
     if urlsplit(place.url).scheme != "wss":
         return None
-    context = ssl.create_default_context(cafile=None if place.ca_file is None else str(place.ca_file))
+    try:
+        context = ssl.create_default_context(cafile=None if place.ca_file is None else str(place.ca_file))
+    except OSError as error:
+        raise SettingsError(f"{place.ca_file} is not a file of certificates: {error.strerror}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

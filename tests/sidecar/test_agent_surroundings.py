@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -172,6 +173,31 @@ async def test_a_full_disk_takes_no_work_keeps_what_it_has_and_goes_on_when_ther
         await hub.assign(3, description="break")
         await hub.fact(f.TaskFailed, 3)
         bench.agent.drain()
+        bench.agent.drain()
+        await running
+
+
+async def test_beats_go_on_while_the_disk_stands_still(hub: HubDouble) -> None:
+    """L20"""
+    moves = threading.Event()
+
+    class SlowDisk(MemoryDisk):
+        def sync(self) -> None:
+            moves.wait(20)
+            super().sync()
+
+    hub.heartbeat_ms = 20
+    bench = Bench(hub, SlowDisk())
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(bench.run())
+        caller = await hub.caller()
+        await hub.assign(1, description="break")
+        await until(lambda: bench.desk.runs_in_hand == 1, "the assignment is decided")
+        beats = [len(caller.heard)]
+        await until(lambda: len(caller.heard) > beats[0] + 6, "three more beats and pings are heard")
+        assert hub.facts == [], "nothing is said that is not durable"
+        moves.set()
+        await hub.fact(f.TaskFailed, 1)
         bench.agent.drain()
         await running
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar import health as health_module
+from sidecar.errors import SettingsError
 from sidecar.health import Health, Readiness
 
 
@@ -71,6 +72,12 @@ async def test_a_head_without_end_is_let_go(health: Health, monkeypatch: pytest.
     monkeypatch.setattr(health_module, "HEAD_MS", 50)
     assert (await ask(health, b"GET /health/live HTTP/1.1\r\n")).status == 0
     assert (await ask(health, get("/health/live"))).status == 200
+
+
+async def test_a_port_that_is_taken_is_a_sentence(health: Health) -> None:
+    with pytest.raises(SettingsError, match=f":{health.port}"):
+        async with Health("127.0.0.1", health.port, lambda: Readiness(True, {})):
+            pass
 
 
 async def test_more_probes_than_the_bound_are_closed_unanswered(health: Health) -> None:

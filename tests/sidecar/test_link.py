@@ -19,6 +19,7 @@ from protocol.frames import Heartbeat, Ping
 from protocol.ids import AgentId, Generation, InstanceId, Seq
 from sidecar import link as link_module
 from sidecar.clock import SidecarClock
+from sidecar.errors import SettingsError
 from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, TalkDropped
 from sidecar.line import Line, Place, try_dial
 from sidecar.redial import GiveUp, Window
@@ -359,3 +360,6 @@ async def test_a_certificate_is_verified_by_the_authorities_or_by_the_named_file
         with pytest.raises(ssl.SSLCertVerificationError):
             await try_dial(place)
         await try_dial(place._replace(ca_file=certificate))
+        for wrong in (tmp_path / "none", key):
+            with pytest.raises(SettingsError, match="not a file of certificates"):
+                await try_dial(place._replace(ca_file=wrong))
