@@ -26,7 +26,6 @@ from protocol.frames import (
     AckStatus,
     AgentFrame,
     ErrorFrame,
-    Fact,
     StateReport,
     StateReportAck,
     TaskAccepted,
@@ -46,7 +45,11 @@ from protocol.ids import Generation, TaskId
 REMEMBERED_MAX: Final = 256
 """Tasks of one connection whose generation and last ack are remembered: a v1 client has one at a time."""
 
+NO_GENERATION: Final = Generation(0)
+"""Never the current one: generations begin with 1."""
+
 V1Fact = TaskAccepted | TaskRejected | TaskComplete | TaskFailed
+V1Word = V1Fact | TaskProgress | TaskRecovering | StateReport
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -145,12 +148,20 @@ def usual_status(fact: V1Fact) -> AckStatus:
             assert_never(fact)
 
 
-def meant_generation(agent: Agent, frame: Fact | TaskProgress, task: Task | None) -> Generation:
-    """None or 0 means the last one accepted or resumed on this connection, else the current one."""
+def meant_generation(agent: Agent, frame: V1Word, task: Task | None) -> Generation:
+    """None or 0 means the last one accepted or resumed on this connection, else the current one.
+
+    But a later generation that it has not accepted yet is not meant: what comes without a number then may be
+    the end of an earlier run, from before the connection was lost.
+    """
     if frame.generation:
         return frame.generation
-    current = task.generation if task is not None else Generation(0)
-    return current if isinstance(frame, TaskAccepted) else agent.v1_spoken.get(frame.task_id, current)
+    if task is None:
+        return NO_GENERATION
+    if isinstance(frame, TaskAccepted | TaskRejected):  # answers to the order that was sent last
+        return task.generation
+    is_known_to_run = task.is_accepted or task.generation == 1
+    return agent.v1_spoken.get(frame.task_id, task.generation if is_known_to_run else NO_GENERATION)
 
 
 def remember(where: OrderedDict[Key, Value], key: Key, value: Value) -> None:
@@ -206,7 +217,7 @@ def forget(office: Office, agent: Agent, task_id: TaskId, draft: Draft) -> None:
 def hear_recovering(office: Office, agent: Agent, frame: TaskRecovering, draft: Draft) -> None:
     """`task_continue` when this agent still holds it, else `task_reassign`."""
     task = office.tasks.get(frame.task_id)
-    if task is not None and is_in_hand(task, agent, frame.generation or task.generation):
+    if task is not None and is_in_hand(task, agent, meant_generation(agent, frame, task)):
         if pick_up(office, agent, task, draft):
             office.tell(
                 agent, TaskContinue(task_id=task.task_id, generation=task.generation), draft, task.task_id
@@ -219,7 +230,7 @@ def hear_recovering(office: Office, agent: Agent, frame: TaskRecovering, draft: 
 def hear_state_report(office: Office, agent: Agent, frame: StateReport, draft: Draft) -> None:
     """`continue` when this agent holds that generation, else `abort`."""
     task = office.tasks.get(frame.task_id)
-    is_its_own = task is not None and is_in_hand(task, agent, frame.generation or task.generation)
+    is_its_own = task is not None and is_in_hand(task, agent, meant_generation(agent, frame, task))
     if task is not None and is_its_own and pick_up(office, agent, task, draft):
         ack = StateReportAck(task_id=task.task_id, action="continue")
     else:

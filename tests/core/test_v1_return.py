@@ -16,6 +16,7 @@ from protocol.frames import (
     TaskContinue,
     TaskReassign,
     TaskRecovering,
+    TaskRejected,
 )
 from protocol.ids import Generation, TaskId
 from tests.core.peer import Peer
@@ -159,3 +160,22 @@ def test_a_cancelled_task_is_not_continued() -> None:
     assert [type(frame) for frame in heard] == [TaskCancelled, TaskReassign]
     assert peer.says(StateReport(task_id=task_id)) == [StateReportAck(task_id=task_id, action="abort")]
     assert peer.complete(task_id) == "complete", "a result that overtakes the cancel wins"
+
+
+def test_an_end_without_a_number_from_before_a_lost_link_is_not_that_of_the_next_generation() -> None:
+    """Seed 529 of the heavy simulation: generation 1 was given up, and generation 2 is on its way."""
+    stage = Stage()
+    peer, task_id = running(stage)
+    peer.drop()
+    stage.wait(stage.policy.grace_ms)
+    peer.comes_back()
+    stage.wait_until(State.ASSIGNED, task_id)
+    assert stage.task(task_id).generation == 2
+    assert peer.complete(task_id) is None
+    assert peer.says(TaskRecovering(task_id=task_id)) == [TaskReassign(task_id=task_id)]
+    assert stage.state(task_id) is State.ASSIGNED
+    assert peer.says(TaskRejected(task_id=task_id)) == [], "but an answer to the order is about the order"
+    assert stage.state(task_id) is State.QUEUED
+    stage.wait_until(State.ASSIGNED, task_id)
+    assert peer.accept(task_id) == "accepted"
+    assert peer.complete(task_id) == "complete"
