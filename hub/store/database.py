@@ -37,8 +37,8 @@ CACHE_KIB: Final = 64 * 1024
 WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 """A WAL that grew in a rush is cut back to this at its next reset."""
 
-CHECKPOINT_PAGES: Final = 1_000
-"""4 MiB: SQLite's own default, at which the writer folds the WAL into the database."""
+CHECKPOINT_PAGES: Final = 4_000
+"""16 MiB: then the writer folds the WAL into the database, hot pages once for many commits."""
 
 FLOOR_STEP: Final = 1_000_000
 """Generations go on so far above what is known when history was lost: nobody issues a million in between."""

@@ -19,9 +19,16 @@ import apsw
 from hub.core.effects import EpochRenewed
 from hub.core.task import Now
 from hub.ports import Batch, Committed, Found, Loaded, StorageBroken, StorageFull
-from hub.store import dbapi, rows, statements
+from hub.store import dbapi, rows
 from hub.store.database import Database, set_synchronous
-from hub.store.writing import find_tasks, read_agents, read_instances, read_places, write_batch
+from hub.store.writing import (
+    find_tasks,
+    read_agents,
+    read_instances,
+    read_open_tasks,
+    read_places,
+    write_batch,
+)
 from protocol.ids import TaskId
 from protocol.limits import MIB
 
@@ -88,9 +95,8 @@ class SqliteLedger:
 
         def read(connection: apsw.Connection) -> Loaded:
             self.database.shift_ms = rows.wall_less_mono(now)
-            tasks = connection.execute(statements.LOADED_TASKS)
             return Loaded(
-                tasks=tuple(rows.task_of(row, self.database.shift_ms) for row in tasks),
+                tasks=read_open_tasks(connection, self.database.shift_ms),
                 instances=read_instances(connection),
                 agents=read_agents(connection),
                 epoch=self.database.epoch,

@@ -19,6 +19,7 @@ from msgspec import Struct
 from hub.core.effects import PassBy
 from hub.ports import Clock, StorageFull
 from hub.store.ledger import SqliteLedger
+from hub.store.rows import Said, said_of
 from hub.store.writing import run_with
 from protocol.limits import KIB, MIB
 
@@ -41,13 +42,6 @@ SLACK: Final = 1.25
 """A log is cut back when it has grown this far above its cap, so that cutting is rare."""
 
 
-class Said(Struct, frozen=True, omit_defaults=True):
-    """What of a progress frame is kept. Read from the frame, and written to the row."""
-
-    progress: float | None = None
-    message: str | None = None
-
-
 class Latest(Struct):
     generation: int
     wall_ms: int
@@ -56,8 +50,6 @@ class Latest(Struct):
 
 Line = tuple[str, int, int, str]
 """Task, generation, wall time and the frame as JSON."""
-
-said_of: Final = msgspec.json.Decoder(Said).decode
 
 SAVE_LINES: Final = (
     "INSERT INTO logs (task_id, generation, wall_ms, line)"

@@ -23,8 +23,9 @@ from hub.ports import CommittedEvent
 from hub.store import rows, statements
 from hub.store.database import READERS_MAX, Database
 from hub.store.mail import MAIL_KEPT_MS
-from hub.store.statements import EVENTS, SUBMISSIONS, TASKS
-from hub.store.tables import LogRow, MailRow, ProgressRow, StrayRow
+from hub.store.pages import INTEGER_MAX, as_one, number_of, within_bytes
+from hub.store.statements import EVENTS, PROGRESS, SUBMISSIONS, TASKS
+from hub.store.tables import LogRow, MailRow, StrayRow
 from protocol.ids import AgentId, TaskId
 from protocol.limits import MIB
 
@@ -40,11 +41,8 @@ CHUNK_BYTES_MAX: Final = 1 * MIB
 SCAN_ROWS_MAX: Final = 100_000
 """Tasks looked at for one page when no index answers the filter alone; the page then says where to go on."""
 
-INTEGER_MAX: Final = 2**63 - 1
-
 LOGS: Final = statements.table(LogRow)
 MAIL: Final = statements.table(MailRow)
-PROGRESS: Final = statements.table(ProgressRow)
 STRAYS: Final = statements.table(StrayRow)
 
 
@@ -149,8 +147,9 @@ class Queries:
         if not found:
             return None
         generation, wall_ms, said = found[0]
-        return msgspec.convert(
-            msgspec.json.decode(said) | {"generation": generation, "wall_ms": wall_ms}, LastProgress
+        kept = rows.said_of(said)
+        return LastProgress(
+            generation=generation, wall_ms=wall_ms, progress=kept.progress, message=kept.message
         )
 
     # --- the log ---
@@ -222,6 +221,34 @@ class Queries:
         found, _ = await self._page(page, ("payload",), "seq", limit)
         return tuple(mail_of(dict(zip(names, row, strict=True))) for row in found)
 
+    # --- what is old ---
+
+    async def old_tasks(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
+        """Numbers of final tasks that have not changed since; the newest number is never among them."""
+        newest = select(func.max(TASKS.c.number)).scalar_subquery()
+        old = (
+            select(TASKS.c.number)
+            .where(TASKS.c.state.in_(statements.FINAL_STATES), TASKS.c.updated_wall_ms < before_wall_ms)
+            .where(TASKS.c.number < newest)
+            .limit(limit)
+        )
+        return tuple(row[0] for row in await self._rows(old))
+
+    async def old_lines(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
+        """Lines of logs, from the old end."""
+        oldest = select(LOGS.c.line_id, LOGS.c.wall_ms).order_by(LOGS.c.line_id).limit(limit).subquery()
+        old = select(oldest.c.line_id).where(oldest.c.wall_ms < before_wall_ms)
+        return tuple(row[0] for row in await self._rows(old))
+
+    async def first_young_event(self, before_wall_ms: int, limit: int) -> int | None:
+        """The offset below which events may go, at most `limit` of them; None when there is nothing to do."""
+        columns = (EVENTS.c.offset, EVENTS.c.timestamp)
+        oldest = await self._rows(select(*columns).order_by(EVENTS.c.offset).limit(limit + 1))
+        if not oldest or oldest[0][1] >= before_wall_ms or len(oldest) == 1:
+            return None
+        young = (offset for offset, timestamp in oldest if timestamp >= before_wall_ms)
+        return int(next(young, oldest[-1][0]))
+
     # --- how ---
 
     def _task(self, row: Sequence[Any]) -> Task:
@@ -257,46 +284,7 @@ class Queries:
         return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
 
 
-# --- statements ---
-
-
-def as_one(statement: Select[Any]) -> Select[Any]:
-    """The rows of a statement, in its order, as one JSON array of arrays."""
-    inner = statement.subquery("page")
-    return select(func.json_group_array(func.json_array(*inner.c))).select_from(inner)
-
-
-def within_bytes(
-    page: Select[Any], big: tuple[str, ...], key: str, *, bytes_max: int, descending: bool
-) -> Select[Any]:
-    """As many rows of a page as have room together, one at least, each with how many there were.
-
-    `big` names the columns that weigh, `key` the one by which the page is ordered.
-    """
-    inner = page.subquery("candidates")
-    weight = sum((func.length(inner.c[name]) for name in big[1:]), func.length(inner.c[big[0]]))
-    running = func.sum(weight).over(order_by=ordered(inner.c[key], descending=descending))
-    weighed = select(
-        *inner.c, func.count().over().label("count"), weight.label("own_bytes"), running.label("bytes")
-    ).subquery("weighed")
-    return (
-        select(*[weighed.c[column.name] for column in inner.c], weighed.c["count"])
-        .where(or_(weighed.c.bytes <= bytes_max, weighed.c.bytes == weighed.c.own_bytes))
-        .order_by(ordered(weighed.c[key], descending=descending))
-        .limit(-1)
-    )
-
-
-def ordered(key: ColumnElement[Any], *, descending: bool) -> ColumnElement[Any]:
-    return key.desc() if descending else key.asc()
-
-
-def number_of(cursor: str | None) -> int | None:
-    """The place a cursor means; None if it is none of ours."""
-    if cursor is None:
-        return INTEGER_MAX
-    is_ours = cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(INTEGER_MAX))
-    return int(cursor) if is_ours else None
+# --- filters ---
 
 
 def conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:

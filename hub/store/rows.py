@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
 from protocol.ids import Generation, TaskId
@@ -67,9 +68,18 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens_wasted: int = 0
 
 
+class Said(Struct, frozen=True, omit_defaults=True):
+    """What of a progress frame is kept. Read from the frame, and written to the row."""
+
+    progress: float | None = None
+    message: str | None = None
+
+
 encode: Final = msgspec.json.Encoder().encode
 life_of: Final = msgspec.json.Decoder(Life).decode
 spec_of: Final = msgspec.json.Decoder(KeptSpec).decode
+
+said_of: Final = msgspec.json.Decoder(Said).decode
 
 SPEC_MEMBERS: Final = Spec.__struct_fields__
 QUESTION_MEMBERS: Final = Question.__struct_fields__
@@ -243,4 +253,18 @@ def task_of(row: Sequence[Any], shift_ms: int) -> Task:
         message=life.message,
         usage=life.usage,
         tokens_wasted=life.tokens_wasted,
+    )
+
+
+def with_progress(task: Task, generation: int, said: str) -> Task:
+    """The task with what its run last said, if it is still that run; the row may be older, for talk moves no
+    row.
+    """
+    kept = said_of(said)
+    if task.generation != generation or kept == Said():
+        return task
+    return replace(
+        task,
+        progress=task.progress if kept.progress is None else kept.progress,
+        message=task.message if kept.message is None else kept.message,
     )

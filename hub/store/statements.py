@@ -44,6 +44,7 @@ SUBMISSIONS: Final = table(tables.SubmissionRow)
 EVENTS: Final = table(tables.EventRow)
 INSTANCES: Final = table(tables.InstanceRow)
 AGENTS: Final = table(tables.AgentRow)
+PROGRESS: Final = table(tables.ProgressRow)
 
 
 def text_of(statement: ClauseElement) -> str:
@@ -113,5 +114,10 @@ NEW_SUBMISSIONS: Final = text_of(insert_into(SUBMISSIONS, ("number", *rows.SPEC_
 MOVED_TASKS: Final = text_of(moved())
 NEW_EVENTS: Final = text_of(insert_into(EVENTS, EVENT_COLUMNS))
 LOADED_TASKS: Final = text_alone(whole().where(TASKS.c.state.in_(OPEN_STATES)).order_by(TASKS.c.number))
+LOADED_PROGRESS: Final = text_alone(
+    select(PROGRESS.c.task_id, PROGRESS.c.generation, PROGRESS.c.progress)
+    .select_from(PROGRESS.join(TASKS, TASKS.c.task_id == PROGRESS.c.task_id))
+    .where(TASKS.c.state.in_(OPEN_STATES))
+)
 FOUND_BY_ID: Final = text_of(found_whole("task_id"))
 FOUND_BY_KEY: Final = text_of(found_whole("idempotency_key"))

@@ -182,6 +182,15 @@ def find_tasks(
     return tuple(found.values())
 
 
+def read_open_tasks(connection: apsw.Connection, shift_ms: int) -> tuple[Task, ...]:
+    """Everything that is not final, with the last progress that was kept of its run."""
+    tasks = [rows.task_of(row, shift_ms) for row in connection.execute(statements.LOADED_TASKS)]
+    last = {row[0]: (row[1], row[2]) for row in connection.execute(statements.LOADED_PROGRESS)}
+    return tuple(
+        rows.with_progress(task, *last[task.task_id]) if task.task_id in last else task for task in tasks
+    )
+
+
 # --- the log ------------------------------------------------------------------------------------------------
 
 
