@@ -9,7 +9,10 @@ import os
 import pytest
 
 # Each entry opens the reason that a test gives, and stands here with why CI may do without that test.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    # Mounting needs root; the same full disk is shown to SQLite by a page limit and by a VFS in the same file.
+    "a small file system can only be mounted by root": "tests/store/test_failures.py",
+}
 
 offences: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What must not grow with the work: statements a commit, threads, and the cost of a start above its rows.
+"""What must not grow with the work: statements a commit, threads, and the cost of a start above its rows."""
 
 from __future__ import annotations
 
