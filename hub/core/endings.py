@@ -67,7 +67,7 @@ def fail(task: Task, failed: Failed, at: Moment) -> Decision:
     """T15, T16: an attempt is spent, or a strike when the machine died and not the work."""
     task = replace(task, error=failed.error)
     if failed.is_crash:
-        return strike(task, at, row="T15", cause="sidecar_crash")
+        return strike(task, at, row="T15", cause=failed.error)
     task = replace(task, attempt=task.attempt + 1)
     if not failed.is_retryable or task.spec.attempts_max == 1:
         return finish(task, State.FAILED, ending(task, "failed", Fault.WORK), row="T16", status="failed")

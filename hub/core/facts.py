@@ -51,8 +51,10 @@ from protocol.frames import (
 )
 from protocol.ids import Generation, Seq, TaskId
 
-SIDECAR_CRASH: Final = "sidecar_crash"
-"""The error by which a restarted sidecar reports a run that died with it: a strike, not an attempt."""
+MACHINE_ERRORS: Final = frozenset({"sidecar_crash", "sidecar_shutdown"})
+"""The errors by which a sidecar reports a run that died with it, or that it had to stop when it was told to go: the
+work has not failed, so this is a strike, not an attempt.
+"""
 
 _STRAY = msgspec.json.Encoder()
 
@@ -161,7 +163,7 @@ def happening_of(fact: FactFrame) -> Happening:  # noqa: C901  one line a fact
             return Completed(fact.result, fact.tokens_used)
         case TaskFailed():
             error = fact.error or fact.reason or "failed without a reason"
-            return Failed(error, fact.retryable, fact.retry_after_ms or 0, error == SIDECAR_CRASH)
+            return Failed(error, fact.retryable, fact.retry_after_ms or 0, error in MACHINE_ERRORS)
         case TaskStopped():
             return Stopped(fact.how, fact.proof)
         case TaskDone():

@@ -193,6 +193,14 @@ def test_five_strikes_bury_a_task() -> None:
     assert (task.ending.how, task.ending.whose_fault) == ("strikes", Fault.INFRASTRUCTURE)
 
 
+def test_a_run_that_its_sidecar_had_to_leave_is_a_strike() -> None:
+    """A deploy of the sidecar must not spend what the user allows for work that fails."""
+    stage = Stage()
+    peer, task_id = working(stage)
+    peer.fail(task_id, "sidecar_shutdown")
+    assert (stage.task(task_id).strikes, stage.task(task_id).attempt) == (1, 0)
+
+
 def test_a_run_that_stopped_unasked_is_a_strike() -> None:
     stage = Stage()
     peer, task_id = working(stage)
