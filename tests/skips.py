@@ -10,7 +10,7 @@ import pytest
 
 # Each entry opens the reason that a test gives, and stands here with why CI may do without that test.
 ALLOWED: dict[str, str] = {
-    # Mounting needs root; the same full disk is shown to SQLite by a page limit and by a VFS in the same file.
+    # Mounting needs root; a page limit and a VFS show SQLite the same full disk elsewhere.
     "a small file system can only be mounted by root": "tests/store/test_failures.py",
 }
 
