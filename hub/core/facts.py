@@ -52,8 +52,8 @@ from protocol.frames import (
 from protocol.ids import Generation, Seq, TaskId
 
 MACHINE_ERRORS: Final = frozenset({"sidecar_crash", "sidecar_shutdown"})
-"""The errors by which a sidecar reports a run that died with it, or that it had to stop when it was told to go: the
-work has not failed, so this is a strike, not an attempt.
+"""The errors by which a sidecar reports a run that died with it, or that it had to stop when it was told to
+go: the work has not failed, so this is a strike, not an attempt.
 """
 
 _STRAY = msgspec.json.Encoder()

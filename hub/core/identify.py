@@ -71,22 +71,20 @@ def identify(office: Office, event: AgentIdentified, draft: Draft) -> None:
             return
         give_up_name(office, agent, draft)
     is_new_link = take_link(office, agent, event, draft)
-    has_lost_history = remember_instance(office, known, event, draft)
+    remember_instance(office, agent, known, event, draft)
     save_record(office, agent, event, draft)
-    say_welcome(office, agent, event, draft, has_lost_history=has_lost_history)
+    say_welcome(office, agent, event, draft)
     if is_new_link:
         draft.log("agent_joined", {"instance_id": instance_id, "version": agent.version}, agent_id=agent_id)
         draft.effects.append(TellOthers(agent.link_id, AgentJoined(agent=agent.card)))
 
 
-def say_welcome(
-    office: Office, agent: Agent, event: AgentIdentified, draft: Draft, *, has_lost_history: bool
-) -> None:
+def say_welcome(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> None:
     """`identified` is the first word on a link: what follows from `holding` (orders again, answers)
     comes after.
     """
     said_before = len(draft.effects)
-    reconciled = reconcile(office, agent, event, draft, has_lost_history=has_lost_history)
+    reconciled = reconcile(office, agent, event, draft)
     said_after, draft.effects[said_before:] = draft.effects[said_before:], []
     office.tell(agent, welcome(office, agent, reconciled), draft)
     draft.effects += said_after
@@ -148,7 +146,9 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     office.fleet.withdraw(agent)
     if was_connected:
         set_adrift(office, agent, HolderLost(), draft)
-        if old_link != sender.link_id:
+    if old_link != sender.link_id:
+        agent.has_lost_history = False  # the same letter asked again has still shown it
+        if was_connected:
             del office.fleet.by_link[old_link]
             hang_up_replaced(old_link, draft)
     office.fleet.by_link[sender.link_id] = agent
@@ -166,8 +166,10 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     return not was_connected
 
 
-def remember_instance(office: Office, known: Instance | None, event: AgentIdentified, draft: Draft) -> bool:
-    """Its mark, its boot and its dial. A number beyond the mark shows that the hub has lost history: True."""
+def remember_instance(
+    office: Office, agent: Agent, known: Instance | None, event: AgentIdentified, draft: Draft
+) -> None:
+    """Its mark, its boot and its dial. A number beyond the mark shows that the hub has lost history."""
     instance_id = event.sender.instance_id
     mark = known.mark if known is not None else Seq(0)
     is_lost = event.holding is not None and event.seq_next > mark + 1
@@ -182,10 +184,10 @@ def remember_instance(office: Office, known: Instance | None, event: AgentIdenti
     office.instances[instance_id] = instance
     draft.changes.append(InstanceSaved(instance))
     if is_lost:
+        agent.has_lost_history = True
         draft.changes.append(MarkMoved(instance_id, instance.mark, None))
     if is_lost and not office.is_history_known_lost:
         renew_epoch(office, event, mark, draft)
-    return is_lost
 
 
 def renew_epoch(office: Office, event: AgentIdentified, mark: Seq, draft: Draft) -> None:
@@ -238,9 +240,7 @@ def welcome(office: Office, agent: Agent, reconciled: Reconciled) -> Identified:
 # --- what it has in hand ----------------------------------------------------------------------------------
 
 
-def reconcile(
-    office: Office, agent: Agent, event: AgentIdentified, draft: Draft, *, has_lost_history: bool
-) -> Reconciled:
+def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft) -> Reconciled:
     """Go on, stop, or it is in: one word for each thing in hand, and a move for each thing that is not."""
     reconciled = Reconciled()
     if event.holding is None:
@@ -252,17 +252,17 @@ def reconcile(
     for task_id, seat in tuple(agent.held.items()):
         if (task_id, seat.generation) not in listed:
             task = office.tasks[task_id]
-            office.apply(task, what_absence_means(task, has_lost_history), draft)
+            office.apply(task, what_absence_means(task, agent), draft)
     for holding in event.holding:
         take_holding(office, agent, holding, reconciled, draft)
     return reconciled
 
 
-def what_absence_means(task: Task, has_lost_history: bool) -> Happening:
+def what_absence_means(task: Task, agent: Agent) -> Happening:
     """A hub that has lost history cannot know that this generation was never accepted: it may be over, and
     its end forgotten with the rest. Sent again it would be answered by nobody.
     """
-    if has_lost_history and task.state is not State.CANCELLING:
+    if agent.has_lost_history and task.state is not State.CANCELLING:
         return HolderGivenUp("history_lost")
     return HolderBackWithout()
 

@@ -40,6 +40,7 @@ class Agent:
         "connected_wall_ms",
         "declined",
         "drain_due_ms",
+        "has_lost_history",
         "held",
         "instance_id",
         "is_asked_to_drain",
@@ -74,6 +75,8 @@ class Agent:
         self.capabilities = frozenset(record.capabilities)
         self.plugins: frozenset[str] = frozenset()
         self.labels: dict[str, str] = {}
+        self.has_lost_history = False
+        """Whether the identify of this link showed that the hub has lost history."""
         self.slots = 1
         self.load: float | None = None
         """As reported. Shown, and never believed: seats are derived from what is held."""

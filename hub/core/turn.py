@@ -20,6 +20,7 @@ from hub.core.effects import (
     Effect,
     EpochRenewed,
     Granted,
+    InstanceSaved,
     MarkMoved,
     Reply,
     TaskSaved,
@@ -99,11 +100,11 @@ class Turn:
         again: set[int] = set()
         marks: dict[InstanceId, Seq] = {}
         for number, answer in enumerate(self.answers):
-            moved = [change for change in answer.changes if isinstance(change, MarkMoved)]
-            if touches(answer, refused) or any(one.instance_id in marks for one in moved):
+            if touches(answer, refused) or any(one in marks for one in instances_of(answer)):
                 again.add(number)
-                for one in moved:
-                    marks.setdefault(one.instance_id, Seq(one.seq - 1))
+            for change in answer.changes:
+                if isinstance(change, MarkMoved) and change.task_id in refused:
+                    marks.setdefault(change.instance_id, Seq(change.seq - 1))
         return frozenset(again), marks
 
     def _settled(self, again: Iterable[int], refused: Refused = NOBODY) -> Settled:
@@ -132,6 +133,17 @@ def welcomed(answer: Answer) -> Iterator[int]:
     for effect in answer.effects:
         if isinstance(effect, Tell) and isinstance(effect.frame, Identified):
             yield effect.link_id
+
+
+def instances_of(answer: Answer) -> Iterator[InstanceId]:
+    """Whose mark this answer moves, or tells: an `identified` must not speak of facts that were not
+    written.
+    """
+    for change in answer.changes:
+        if isinstance(change, MarkMoved):
+            yield change.instance_id
+        elif isinstance(change, InstanceSaved):
+            yield change.instance.instance_id
 
 
 def touches(answer: Answer, refused: Refused) -> bool:

@@ -294,3 +294,39 @@ def test_a_board_learns_only_what_is_over_and_not_its_own() -> None:
     assert stage.board.view_task(TaskId("task-open-elsewhere")) is None
     peer.complete(task_id)
     assert stage.state(task_id) is State.COMPLETED
+
+
+def test_a_welcome_does_not_speak_of_facts_that_were_not_written() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    done = TaskComplete(task_id=task_id, generation=Generation(1), seq=Seq(2))
+    fact = FrameHeard(sender=peer.sender, frame=done)
+    peer.link_id = stage.new_link(peer)
+    pending = peer.has(task_id, "result_pending")
+    dial = AgentIdentified(sender=peer.sender, name="a", holding=(pending,), seq_next=Seq(2))
+    turn = Turn(stage.board, [fact, dial], stage.now, ROLLS)
+    row = replace(stage.rows[task_id], version=9)
+    assert turn.settle(frozenset((task_id,)), [row]).again == (0, 1)
+    stage.rows[task_id] = row
+    stage.turn(fact, dial)
+    assert peer.last(Identified).seq_received == 1, "the fact came over a link that is superseded now"
+    peer.seq = 1
+    assert peer.complete(task_id) == "complete"
+
+
+def test_history_that_was_shown_lost_stays_so_when_the_letter_is_asked_again() -> None:
+    stage = Stage()
+    peer = stage.joined("a", slots=2)
+    first, second = stage.submit(), stage.submit()
+    peer.drop()
+    peer.link_id = stage.new_link(peer)
+    dial = AgentIdentified(sender=peer.sender, name="a", slots=2, holding=(), seq_next=Seq(8))
+    turn = Turn(stage.board, [dial], stage.now, ROLLS)
+    row = replace(stage.rows[first], version=9)
+    assert turn.settle(frozenset((first,)), [row]).again == (0,)
+    assert stage.board.mark_of(peer.instance_id) == 7
+    stage.record(turn_of_rest(turn, first))
+    stage.rows[first] = row
+    stage.tell(dial)
+    assert [stage.task(task_id).strikes for task_id in (first, second)] == [1, 1]
+    assert stage.marks[peer.instance_id] == 7
