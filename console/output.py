@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final, TextIO
 
@@ -20,6 +23,12 @@ from console.harmless import harmless
 
 CELL_LENGTH_MAX: Final = 80
 """Characters of one cell of a table; `--json` has all of it."""
+
+CELL_LENGTH_MIN: Final = 12
+"""The last column is cut to the terminal's width, but to no less than this."""
+
+TIMES: Final = frozenset({"last_seen", "last_dispatch", "timestamp", "at"})
+"""Members in unix milliseconds, beside all that end in `_at`."""
 
 COLOURS: Final = {"good": "32", "warn": "33", "bad": "31", "soft": "90", "strong": "1"}
 
@@ -42,9 +51,9 @@ class Exit(IntEnum):
 class CommandFailed(click.ClickException):
     """A sentence for the person that says what to do, and a number for the script."""
 
-    def __init__(self, sentence: str, code: Exit) -> None:
+    def __init__(self, sentence: str, code: int) -> None:
         super().__init__(harmless(sentence))
-        self.code = code
+        self.code = int(code)
 
 
 @dataclass(slots=True)
@@ -92,32 +101,73 @@ class Output:
             self.table(found, columns)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        cells = [[cell(row.get(column)) for column in columns] for row in rows]
-        widths = [max([len(c), *(len(row[n]) for row in cells)]) for n, c in enumerate(columns)]
-        heading = "  ".join(
-            c.upper().replace("_", " ").ljust(w) for c, w in zip(columns, widths, strict=True)
-        )
-        self.line(self.paint(heading.rstrip(), "soft"))
+        """Aligned columns under their names; the last is cut to what fits beside the others."""
+        names = [column.upper().replace("_", " ") for column in columns]
+        cells = [[cell(row.get(column), column) for column in columns] for row in rows]
+        widths = [max(map(width_of, column)) for column in zip(names, *cells, strict=True)]
+        room = self.columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        self.line(self.paint(aligned(names, widths).rstrip(), "soft"))
         for row in cells:
-            self.line("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+            row[-1] = cut(row[-1], max(room, CELL_LENGTH_MIN))
+            self.line(aligned(row, widths).rstrip())
 
     def fields(self, record: Mapping[str, Any]) -> None:
         """One record, a member a line on a terminal."""
         if self.is_json:
             self.record(record)
             return
-        width = max(map(len, record), default=0)
-        for name, value in record.items():
-            if value is None or (isinstance(value, list | dict) and not value):
-                continue
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        shown = {name: value for name, value in record.items() if not is_nothing(value)}
+        width = max(map(len, shown), default=0)
+        for name, value in shown.items():
+            text = value if isinstance(value, str) else words_of(value, name)
             self.line(f"{self.paint(name.ljust(width), 'soft')}  {harmless(text)}")
 
+    @property
+    def columns(self) -> int:
+        """How wide the terminal is; a pipe has no edge."""
+        return shutil.get_terminal_size().columns if self.out.isatty() else sys.maxsize
 
-def cell(value: Any) -> str:
+
+def is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str | list | dict | tuple) and not value)
+
+
+def words_of(value: Any, name: str = "") -> str:
+    """A value as a person reads it: times as times, lists of words as words, anything deeper as JSON."""
+    if isinstance(value, int) and not isinstance(value, bool) and (name.endswith("_at") or name in TIMES):
+        return datetime.fromtimestamp(value / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cell(value: Any, name: str = "") -> str:
     """A value as one cell: short, on one line, harmless."""
-    if value is None:
+    if is_nothing(value):
         return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = harmless(" ".join(text.split()))
-    return text if len(text) <= CELL_LENGTH_MAX else text[: CELL_LENGTH_MAX - 1] + "…"
+    return cut(harmless(" ".join(words_of(value, name).split())), CELL_LENGTH_MAX)
+
+
+def width_of(text: str) -> int:
+    """Columns on a terminal: East Asian characters take two, marks that join the one before take none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text
+    )
+
+
+def cut(text: str, width_max: int) -> str:
+    if width_of(text) <= width_max:
+        return text
+    while text and width_of(text) > width_max - 1:
+        text = text[: min(len(text) - 1, width_max - 1)]
+    return text + "…"
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(text + " " * (width - width_of(text)) for text, width in zip(cells, widths, strict=True))

@@ -10,8 +10,9 @@ import sys
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from console.output import CommandFailed
+from console.output import CommandFailed, Exit
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("hub.commands.serve:command", "Run a hub."),
@@ -19,8 +20,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "push": ("hub.commands.push:command", "Push a task to an agent."),
     "watch": ("hub.commands.watch:command", "Watch a task, or the whole feed."),
     "tasks": ("hub.commands.tasks:command", "Look at tasks and steer them."),
+    "dead": ("hub.commands.tasks:dead_command", "List dead letters and run them again."),
     "agents": ("hub.commands.agents:command", "Look at agents and steer them."),
-    "token": ("hub.commands.token:command", "Make, list and revoke tokens."),
+    "token": ("hub.commands.token:command", "Make, list, rotate and revoke tokens."),
     "db": ("hub.commands.db:command", "Check, back up and upgrade the database."),
     "config": ("hub.commands.config:command", "Show the configuration and where each value comes from."),
     "doctor": ("hub.commands.doctor:command", "Look for what is wrong."),
@@ -40,9 +42,20 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise CommandFailed(f"This installation has no `hub {cmd_name}`.", Exit.USAGE) from error
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table: pressing Tab imports nothing either."""
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=COMMANDS[name][1]) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -72,14 +85,9 @@ def main() -> None:
         root.main(prog_name="hub", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(int(error.code) if isinstance(error, CommandFailed) else error.exit_code)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        sys.exit(error.code if isinstance(error, CommandFailed) else error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        sys.exit(Exit.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""`hub agents`: list, get, pause, resume, drain, disconnect."""
+"""`hub agents`: list, get, pause, resume, drain, disconnect.
+
+Owns the words of the group.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from hub.commands.options import hub_options
-from hub.commands.tasks import opened
+from hub.commands.options import hub_options, opened
 
-COLUMNS = ("agent_id", "state", "free_slots", "slots", "running_tasks", "capabilities")
+COLUMNS: Final = ("agent_id", "state", "slots", "free_slots", "last_seen", "capabilities", "running_tasks")
+VISIT_COLUMNS: Final = ("at", "version", "code", "side", "duration_ms", "reason")
 
 
 @click.group("agents")
@@ -33,7 +36,15 @@ def get_agent(agent_id: str, **where: Any) -> None:
     """Show an agent, with its last connections."""
     output, client = opened(where)
     with client:
-        output.fields(client.get(f"/api/agents/{agent_id}"))
+        agent = client.get(f"/api/agents/{agent_id}")
+    if output.is_json:
+        output.record(agent)
+        return
+    visits = agent.pop("connections")
+    output.fields(agent)
+    if visits:
+        output.line("")
+        output.table(visits, VISIT_COLUMNS)
 
 
 def steering(word: str, says: str) -> click.Command:

@@ -1,11 +1,13 @@
 """How a command reaches a hub: where it is, with which token, and what its errors mean for the exit code.
 
-Owns the HTTP client of the commands. Every failure becomes a sentence that says what to do, and an exit code.
+Owns the HTTP client of the commands. Every failure becomes a sentence that says what to do, and an exit
+code. It always verifies a certificate and never follows a redirect: the token goes to nobody else.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -32,6 +34,12 @@ EXIT_OF_STATUS: Final = {
 }
 
 
+NOT_THERE: Final = {
+    "task_not_found": ("task", "hub tasks list"),
+    "agent_not_found": ("agent", "hub agents list"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HubEvent:
     """One event of the feed as it came: its word, its object, and its cursor if it has one."""
@@ -51,7 +59,7 @@ class HubClient:
             base_url=self.url,
             headers=headers,
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            verify=ca_file if ca_file is not None else True,
+            verify=trusting(ca_file),
             follow_redirects=False,
             trust_env=False,
         )
@@ -75,17 +83,23 @@ class HubClient:
     def _object(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._unreachable(error)
         if answer.status_code >= 400:
             self._refused(answer)
-        found = answer.json()
-        assert isinstance(found, dict), f"{path} answered something else than an object"
+        found = object_of(answer)
+        if answer.status_code >= 300 or found is None:
+            raise CommandFailed(f"What answers at {self.url} is not a hub.", Exit.UNREACHABLE)
         return found
 
-    def _unreachable(self, error: httpx.HTTPError) -> NoReturn:
+    def _unreachable(self, error: Exception) -> NoReturn:
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+            raise CommandFailed(
+                f"The hub at {self.url} has not answered for {TIMEOUT_S:g} s.", Exit.UNREACHABLE
+            )
         raise CommandFailed(
-            f"No hub answers at {self.url} ({error}). Start one with: hub serve   or name another with --hub URL",
+            f"No hub answers at {self.url} ({str(error) or type(error).__name__})."
+            " Start one with: hub serve   or name another with --hub URL",
             Exit.UNREACHABLE,
         )
 
@@ -108,21 +122,46 @@ class HubClient:
                     answer.read()
                     self._refused(answer)
                 yield from events_of(answer.iter_lines())
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
             self._unreachable(error)
         except httpx.TransportError:
             return
 
 
-def sentence_of(answer: httpx.Response) -> str:
-    """What the hub said is wrong, as one sentence."""
+def trusting(ca_file: str | None) -> ssl.SSLContext:
+    """The system's certificates, or those of one file."""
     try:
-        body = answer.json()
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise CommandFailed(f"{ca_file} cannot be read as certificates: {error}", Exit.USAGE) from error
+
+
+def object_of(answer: httpx.Response) -> dict[str, Any] | None:
+    try:
+        found = answer.json()
     except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def sentence_of(answer: httpx.Response) -> str:
+    """What the hub said is wrong, and where it knows better than a page of the API, what to type."""
+    body = object_of(answer)
+    if body is None:
         return f"The hub answered {answer.status_code} without a reason."
-    error = body.get("error", "error")
-    reason = f" ({body['reason']})" if body.get("reason") else ""
-    return f"{error}{reason}: {body.get('detail', '')}"
+    error = str(body.get("error", "error"))
+    if error == "unauthorized":
+        return "The hub does not know this token. Name a file with a valid one: --token-file FILE"
+    if error == "forbidden":
+        return f"This token may not do that: it needs {body.get('needs', 'another role')}."
+    if error == "agent_not_connected" and "agent_id" in body:
+        why = f" ({body['reason']})" if body.get("reason") else ""
+        return f"Agent {body['agent_id']} is not connected{why}. With --queue the task waits for it."
+    if error in NOT_THERE:
+        name, command = NOT_THERE[error]
+        return f"There is no {name} {body.get(f'{name}_id', 'of that name')}. See: {command}"
+    faults = "; ".join(f"{one['field']}: {one['detail']}" for one in body.get("errors", ()))
+    return f"{error}: {faults or body.get('detail', '')}"
 
 
 def events_of(lines: Iterator[str]) -> Iterator[HubEvent]:

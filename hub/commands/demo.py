@@ -1,61 +1,34 @@
 """`hub demo`: a hub, two sidecars and their tasks, in separate processes, with nothing set up before.
 
-Owns a temporary folder and three processes, and removes all of them. It uses only what anybody can: the commands,
-the HTTP API and the feed. It fails if one task does not end as it should.
+Owns a temporary folder and three processes, and removes all of them. It uses only what anybody can: the
+commands, the HTTP API and the feed. It fails if one task does not end as its story says.
 """
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from console.output import CommandFailed, Exit, Output
 
-TASK_S_MAX: Final = 60
-"""No task of the demonstration takes as long; a minute tells "works" from "hangs" on a slow machine."""
+if TYPE_CHECKING:
+    from hub.commands.client import HubClient
+    from hub.commands.stories import Story
 
-WORKER: Final = '''\
-"""The demonstration's worker: says how far it is, then what it found. Reads its task from standard input."""
-import json, os, signal, sys, time
+WAIT_S_MAX: Final = 60
+"""No step of the demonstration takes as long; a minute tells "works" from "hangs" on a slow machine."""
 
-task = json.load(sys.stdin)
-report = os.fdopen(int(os.environ["CREWHUB_REPORT_FD"]), "w", buffering=1)
-wishes = task["metadata"].get("demo", {})
-if wishes.get("stubborn"):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if wishes.get("fail_once") and task["attempt"] == 1:
-    report.write(json.dumps({"error": "the first attempt fails on purpose", "retryable": True}) + "\\n")
-    sys.exit(1)
-steps = wishes.get("steps", 4)
-for step in range(1, steps + 1):
-    time.sleep(wishes.get("pause_s", 0.2))
-    report.write(json.dumps({"progress": 100 * step // steps, "message": f"step {step} of {steps}"}) + "\\n")
-words = task["description"].split()
-report.write(json.dumps({"result": {"words": len(words), "first": words[:3]}}) + "\\n")
-'''
-
-STORIES: Final[tuple[tuple[str, str, dict[str, Any], dict[str, Any], str], ...]] = (
-    ("ada", "say hello to everybody who watches", {}, {}, "completed"),
-    ("ada", "count to three", {"echo": {"steps": 3, "sleep_ms": 900}}, {}, "completed"),
-    ("grace", "count the words of this sentence", {"demo": {"steps": 4}}, {}, "completed"),
-    ("grace", "fail once and try again", {"demo": {"fail_once": True}}, {"attempts_max": 3}, "completed"),
-    ("ada", "fail for good", {"echo": {"fail": "nothing to be done", "retryable": False}}, {}, "failed"),
-    (
-        "grace",
-        "ignore the polite request to stop",
-        {"demo": {"stubborn": True, "steps": 1000}},
-        {},
-        "cancelled",
-    ),
-)
-"""Agent, description, metadata, further members of the push, and the state in which it must end."""
+LOOK_S: Final = 0.1
+LOG_CHARACTERS_MAX: Final = 2_000
 
 
 @click.command("demo")
@@ -63,13 +36,22 @@ STORIES: Final[tuple[tuple[str, str, dict[str, Any], dict[str, Any], str], ...]]
 @click.option(
     "--no-crew", is_flag=True, help="Only the echo and command runners (so far there are no others)."
 )
-@click.option("--json/--no-json", "as_json", default=None, help="JSON lines instead of text.")
-def command(stay: bool, no_crew: bool, as_json: bool | None) -> None:
-    """See a hub, two sidecars and their tasks at work. Nothing stays behind."""
+@click.option("--json/--no-json", "as_json", default=False, help="JSON lines instead of text.")
+def command(stay: bool, no_crew: bool, as_json: bool) -> None:
+    """See a hub, two sidecars and their tasks at work. Nothing stays behind.
+
+    Exit code 0 when every task has ended as its story says.
+    """
     del no_crew
-    output = Output(as_json if as_json is not None else False)
+    output = Output(as_json)
+    signal.signal(signal.SIGTERM, leave_in_order)
     with tempfile.TemporaryDirectory(prefix="crewhub-demo-") as folder:
-        sys.exit(int(show(output, Path(folder), stay)))
+        sys.exit(show(output, Path(folder), stay))
+
+
+def leave_in_order(number: int, frame: object) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that no process and no folder stays behind."""
+    sys.exit(128 + number)
 
 
 def show(output: Output, folder: Path, stay: bool) -> Exit:
@@ -77,116 +59,160 @@ def show(output: Output, folder: Path, stay: bool) -> Exit:
 
     with ExitStack() as stack:
         url, token = stack.enter_context(hub_process(output, folder))
-        for agent_id, runner in (("ada", ()), ("grace", worker_arguments(folder))):
-            stack.enter_context(sidecar_process(output, folder, agent_id, runner))
+        for agent_id, words in (("ada", ()), ("grace", ("--slots", "2", *worker_words(folder)))):
+            stack.enter_context(sidecar_process(output, folder, agent_id, words))
         client = stack.enter_context(HubClient(url, token))
-        until_connected(client, ("ada", "grace"))
-        output.note(f"The page: {url}/   log in with the token {token}" if stay else f"The page: {url}/")
-        feed = threading.Thread(target=say_feed, args=(output, url, token), daemon=True)
-        feed.start()
-        result = tell_stories(output, client)
-        if stay:
-            stay_up(output)
+        wait_until(lambda: connected(client) >= {"ada", "grace"}, "both sidecars are connected")
+        output.note(f"page     {url}/{f'   log in with {token}' if stay else ''}\n")
+        with live_feed(output, url, token):
+            result = tell_stories(output, client)
+            if stay:
+                stay_up(output)
+        if result is not Exit.COMPLETE:
+            say_logs(output, folder)
     return result
 
 
 def stay_up(output: Output) -> None:
-    output.note("Everything stays up. Ctrl-C ends it.")
+    output.note("\nEverything stays up. Ctrl-C ends it.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        output.note("Ending.")
+        output.note("\nEnding.")
+
+
+# --- three processes -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def hub_process(output: Output, folder: Path) -> Iterator[tuple[str, str]]:
     """A hub on a free port, with its address and the admin token that its first start wrote down."""
-    import json
-
     from hub.commands.processes import first_line, process
 
     with process(folder, "hub", "hub.cli", ("serve", "--port", "0")) as child:
         url = json.loads(first_line(child, folder, "hub"))["url"]
-        output.note(f"hub      pid {child.pid}   {url}")
+        output.note(f"hub      pid {child.pid:<8} {url}")
         local = json.loads((folder / "config" / "crewhub" / "local-hub.json").read_text(encoding="utf-8"))
         yield url, local["admin_token"]
 
 
-def worker_arguments(folder: Path) -> tuple[str, ...]:
+def worker_words(folder: Path) -> tuple[str, str]:
     """A sidecar's words for the command runner: our worker, run by this Python."""
+    import shlex
+
+    from hub.commands.stories import WORKER
+
     path = folder / "worker.py"
     path.write_text(WORKER, encoding="utf-8")
-    return ("--command", f"{sys.executable} {path}")
+    return ("--command", shlex.join([sys.executable, str(path)]))
 
 
 @contextmanager
-def sidecar_process(output: Output, folder: Path, agent_id: str, runner: tuple[str, ...]) -> Iterator[None]:
+def sidecar_process(output: Output, folder: Path, agent_id: str, words: tuple[str, ...]) -> Iterator[None]:
     from hub.commands.processes import process
 
-    words = ("connect", "--agent-id", agent_id, *runner)
-    with process(folder, agent_id, "sidecar.cli", words) as child:
-        output.note(f"{agent_id:8} pid {child.pid}   {'the command runner' if runner else 'the echo runner'}")
+    runner = "command" if "--command" in words else "echo"
+    with process(folder, agent_id, "sidecar.cli", ("connect", "--agent-id", agent_id, *words)) as child:
+        output.note(f"{agent_id:8} pid {child.pid:<8} a sidecar with the {runner} runner")
         yield
 
 
-def until_connected(client: Any, agents: tuple[str, ...]) -> None:
-    """Both sidecars have identified."""
-    from hub.clock import monotonic_s
-
-    end_s = monotonic_s() + TASK_S_MAX
-    while monotonic_s() < end_s:
-        here = {one["agent_id"] for one in client.get("/api/agents")["agents"] if one["connected"]}
-        if here.issuperset(agents):
-            return
-        threading.Event().wait(0.1)
-    raise CommandFailed("The sidecars did not connect.", Exit.FAILED)
+def connected(client: HubClient) -> set[str]:
+    return {one["agent_id"] for one in client.get("/api/agents")["agents"] if one["connected"]}
 
 
-def say_feed(output: Output, url: str, token: str) -> None:
-    """The live feed, as `hub watch --all` shows it, until the hub is gone."""
+def say_logs(output: Output, folder: Path) -> None:
+    """What the processes said, for whoever has to find out why it did not work."""
+    for log in sorted(folder.glob("*.log")):
+        output.note(f"\n--- {log.name}\n{log.read_text(encoding='utf-8')[-LOG_CHARACTERS_MAX:]}")
+
+
+# --- what is to be seen ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def live_feed(output: Output, url: str, token: str) -> Iterator[None]:
+    """The live feed, as `hub watch --all` shows it, from before the first push to after the last ending."""
     from hub.commands.client import HubClient
-    from hub.commands.watch import say_event
+    from hub.commands.steps import say_event
 
-    with HubClient(url, token) as client:
-        try:
-            for event in client.feed():
-                if event.event != "snapshot":
-                    say_event(output, {"event": event.event, **event.body})
-        except CommandFailed:
-            return
+    has_begun, is_over = threading.Event(), threading.Event()
+
+    def say_feed() -> None:
+        with HubClient(url, token) as client:
+            try:
+                for event in client.feed():
+                    if is_over.is_set():
+                        return
+                    if event.event == "snapshot":
+                        has_begun.set()
+                    else:
+                        say_event(output, {"event": event.event, **event.body})
+            except CommandFailed:
+                return
+
+    threading.Thread(target=say_feed, daemon=True).start()
+    if not has_begun.wait(WAIT_S_MAX):
+        raise CommandFailed("The feed did not begin.", Exit.FAILED)
+    try:
+        yield
+    finally:
+        is_over.set()
 
 
-def tell_stories(output: Output, client: Any) -> Exit:
-    """Push all of them, cancel the last one when it runs, and wait until each has ended."""
-    pushed: list[tuple[str, str]] = []
-    for agent_id, text, metadata, members, wanted in STORIES:
-        told = client.post(
-            "/api/admin/push-task",
-            {"agent_id": agent_id, "description": text, "metadata": metadata, **members},
-        )
-        pushed.append((told["task_id"], wanted))
-    stubborn = pushed[-1][0]
-    wait_for(client, stubborn, {"running"})
-    client.post(f"/api/tasks/{stubborn}/cancel", {"reason": "the demonstration is over"})
-    ended = [(wait_for(client, task_id, None), wanted) for task_id, wanted in pushed]
+def tell_stories(output: Output, client: HubClient) -> Exit:
+    """Push all of them, cancel the one that is there for it, and wait until each has ended."""
+    from hub.commands.steps import FINAL
+    from hub.commands.stories import STORIES
+
+    told = [(story, push(client, story)) for story in STORIES]
+    for story, task_id in told:
+        if story.is_cancelled:
+            wait_for(client, task_id, "has begun", lambda task: task["progress"])
+            client.post(f"/api/tasks/{task_id}/cancel", {"reason": "the demonstration is over"})
+    ended = [
+        (story, wait_for(client, task_id, "has ended", lambda task: task["state"] in FINAL))
+        for story, task_id in told
+    ]
+    say_ends(output, ended)
+    return Exit.COMPLETE if all(story.is_true_of(task) for story, task in ended) else Exit.FAILED
+
+
+def push(client: HubClient, story: Story) -> str:
+    body = {"agent_id": story.agent_id, "description": story.description, "metadata": story.metadata}
+    told = client.post("/api/admin/push-task", {**body, "attempts_max": story.attempts_max})
+    return str(told["task_id"])
+
+
+def wait_for(
+    client: HubClient, task_id: str, what: str, is_so: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """The task once it is so."""
+    wait_until(lambda: is_so(client.get(f"/api/tasks/{task_id}")), f"{task_id} {what}")
+    return client.get(f"/api/tasks/{task_id}")
+
+
+def say_ends(output: Output, ended: list[tuple[Story, dict[str, Any]]]) -> None:
+    from hub.commands.steps import how_it_stopped
+
     output.note("")
-    for task, wanted in ended:
-        ending = task["ending"]
-        proof = f"   {ending['stopped']}, proof {ending['proof']}" if ending.get("proof") else ""
-        mark = "ok " if task["state"] == wanted else "BAD"
-        output.note(f"{mark} {task['state']:10} {task['agent_id']:6} {task['description']}{proof}")
-    return Exit.COMPLETE if all(task["state"] == wanted for task, wanted in ended) else Exit.FAILED
+    for story, task in ended:
+        is_good = story.is_true_of(task)
+        if output.is_json:
+            output.record({"story": story.description, "as_told": is_good, "task": task})
+            continue
+        mark = output.paint("ok ", "good") if is_good else output.paint("BAD", "bad")
+        failures = f"  after {task['attempt']} failure" if task["attempt"] else ""
+        end = how_it_stopped(task) or failures
+        output.line(f"{mark}  {task['state']:10} {task['agent_id']:6} {story.description}{end}")
 
 
-def wait_for(client: Any, task_id: str, states: set[str] | None) -> dict[str, Any]:
-    """The task once it is in one of these states (None: in any in which it ends)."""
+def wait_until(is_so: Callable[[], object], sentence: str) -> None:
+    """Look until it is so; give up after a minute and say what never came."""
     from hub.clock import monotonic_s
-    from hub.commands.watch import FINAL
 
-    end_s = monotonic_s() + TASK_S_MAX
-    while monotonic_s() < end_s:
-        task: dict[str, Any] = client.get(f"/api/tasks/{task_id}")
-        if task["state"] in (states or FINAL):
-            return task
-        threading.Event().wait(0.1)
-    raise CommandFailed(f"{task_id} did not end in a minute.", Exit.TIMED_OUT)
+    end_s = monotonic_s() + WAIT_S_MAX
+    while not is_so():
+        if monotonic_s() > end_s:
+            raise CommandFailed(f"Waited a minute in vain until {sentence}.", Exit.TIMED_OUT)
+        threading.Event().wait(LOOK_S)

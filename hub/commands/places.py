@@ -1,7 +1,7 @@
 """Where the hub is, for commands: what the person named, or what `hub serve` on this machine wrote down.
 
-Owns the file of the local hub (`local-hub.json` in the user's config folder, readable by that user alone). Never
-connects anywhere.
+Owns the file of the local hub (`local-hub.json` in the user's config folder, readable by that user alone).
+Never connects anywhere.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def read_local() -> dict[str, str]:
         found = json.loads(local_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    members = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in members if isinstance(value, str)}
 
 
 def write_local(http_url: str, token: str) -> Path:
@@ -63,18 +64,38 @@ def write_local(http_url: str, token: str) -> Path:
     return path
 
 
-def find_hub(hub_url: str | None = None, token_file: str | None = None) -> Place:
+def replace_local_token(url: str, prefix: str, token: str) -> bool:
+    """Put a new token in the place of the one that begins so, if that is the one we keep for this hub."""
+    local = read_local()
+    if api_url(local.get("hub_api_url", "")) != url or not local.get("admin_token", "").startswith(prefix):
+        return False
+    write_local(local["hub_api_url"], token)
+    return True
+
+
+def find_hub(hub_url: str | None = None, token_file: str | None = None, ca_file: str | None = None) -> Place:
     """Flag, environment, `./hub.toml`, user config, and last the local hub."""
+    flags = {"url": hub_url, "ca_file": ca_file}
     try:
-        settings = choose(Settings, prefix="HUB_", flags={"url": hub_url}, files=config_files("hub")).settings
+        settings = choose(Settings, prefix="HUB_", flags=flags, files=config_files("hub")).settings
         token = read_secret(Path(token_file)) if token_file is not None else settings.token
     except (OptionError, ConfigurationError) as error:
         raise CommandFailed(str(error), Exit.USAGE) from error
-    ca_file = str(settings.ca_file) if settings.ca_file is not None else None
     local = read_local()
-    url = settings.url or local.get("hub_api_url", "")
+    here = api_url(local.get("hub_api_url", ""))
+    url = api_url(settings.url) or here
     if not url:
         raise CommandFailed(f"No hub is known on this machine. {HINT}", Exit.UNREACHABLE)
-    if not token and url.rstrip("/") == local.get("hub_api_url", "").rstrip("/"):
+    if not token and url == here:
         token = local.get("admin_token", "")
-    return Place(url.rstrip("/"), token or None, ca_file)
+    certificates = str(settings.ca_file) if settings.ca_file is not None else None
+    return Place(url, token or None, certificates)
+
+
+def api_url(url: str) -> str:
+    """The address of the HTTP API, from whatever form of the hub's address somebody gave."""
+    if not url:
+        return ""
+    scheme, colon, rest = url.rpartition("://")
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme) if colon else "http"
+    return f"{scheme}://{rest.rstrip('/').removesuffix('/ws')}"

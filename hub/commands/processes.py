@@ -20,7 +20,7 @@ STOP_S_MAX: Final = 20
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """The person's environment, with our own places for configuration and state, and none of their settings."""
+    """The person's environment, with our own places for configuration and state and none of their settings."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUB_", "SIDECAR_"))}
     return bare | {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
 
@@ -29,16 +29,20 @@ def environment_of(folder: Path) -> dict[str, str]:
 def process(
     folder: Path, name: str, module: str, arguments: Sequence[str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """A program of ours as a child, its notes in a file of the folder; stopped politely, then surely."""
+    """A program of ours as a child, its notes in a file of the folder; stopped politely, then surely.
+
+    It has a session of its own: Ctrl-C is for us, and we stop it in order.
+    """
     log = (folder / f"{name}.log").open("w", encoding="utf-8")
     child = subprocess.Popen(  # noqa: S603  our own modules, with arguments that we wrote
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         cwd=folder,
         env=environment_of(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
+        start_new_session=True,
     )
     try:
         yield child

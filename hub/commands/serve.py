@@ -1,4 +1,8 @@
-"""`hub serve`: run a hub, and say on the first screen what to do next."""
+"""`hub serve`: run a hub, and say on the first screen what to do next.
+
+Owns the first screen, and the note by which commands and sidecars of this user on this machine find the hub.
+Never shows a token but the very first.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +35,15 @@ if TYPE_CHECKING:
 @click.option("--insecure", is_flag=True, default=None, help="Plain http beyond this machine.")
 @click.option("--config", "config_file", metavar="FILE", help="This file instead of ./hub.toml.")
 def command(config_file: str | None, **flags: Any) -> None:
-    """Run a hub. It needs nothing but a folder to write to."""
+    """Run a hub. It needs nothing but a folder to write to.
+
+    SIGTERM or Ctrl-C drains it, a second one ends it at once. Exit codes: 0 drained, 2 usage, 74 the ledger
+    cannot be trusted any more, 78 it cannot start like this.
+    """
     from console.logs import set_up_logs
+    from hub.commands.places import read_local
+    from hub.errors import ConfigurationError
+    from hub.life import EXIT_CONFIGURATION
     from hub.server import serve
 
     output = Output()
@@ -43,7 +54,11 @@ def command(config_file: str | None, **flags: Any) -> None:
     def ready(address: str, life: Life) -> None:
         first_screen(output, settings, address, life)
 
-    sys.exit(serve(settings, ready))
+    try:
+        code = serve(settings, ready, read_local().get("admin_token", ""))
+    except ConfigurationError as error:
+        raise CommandFailed(str(error), EXIT_CONFIGURATION) from error
+    sys.exit(code)
 
 
 def settings_of(flags: dict[str, Any], config_file: str | None, output: Output) -> Settings:
@@ -65,13 +80,12 @@ def settings_of(flags: dict[str, Any], config_file: str | None, output: Output) 
 
 def check_exposure(settings: Settings, output: Output) -> None:
     """Tokens in plain http beyond this machine are for everybody to read: only on demand (security W10)."""
-
     if settings.tls_cert is not None or is_loopback(settings.host):
         return
     if not settings.insecure:
         raise CommandFailed(
-            f"{settings.host} is not loopback: give --tls-cert and --tls-key, or put a TLS proxy in front and "
-            "say --insecure.",
+            f"{settings.host} is not loopback: give --tls-cert and --tls-key, or put a TLS proxy in front and"
+            " say --insecure.",
             Exit.USAGE,
         )
     output.note("! --insecure: tokens and tasks travel in plain http. Only behind a TLS proxy.")
@@ -86,22 +100,40 @@ def is_loopback(host: str) -> bool:
 
 def first_screen(output: Output, settings: Settings, address: str, life: Life) -> None:
     """Where the hub is, and the next commands. The token is shown in the very first start only."""
-    from hub.commands.places import read_local, write_local
-
-    here = settings.public_url or address
-    token = life.first_token
-    if token is not None:
-        write_local(address, token)
-        output.note(f"Admin token (shown once, kept for commands of this user on this machine):\n  {token}")
-    elif read_local().get("admin_token"):
-        write_local(address, read_local()["admin_token"])
-    output.note(f"The hub is up: {here}   (page: {here}/   durability: {settings.durability})")
-    output.note("Next:")
-    output.note("  sidecar connect --agent-id alice")
-    output.note('  hub push alice "say hello" --watch')
-    output.note(
-        f"  curl -H 'Authorization: Bearer <token>' -d "
-        f'\'{{"agent_id":"alice","description":"say hello"}}\' {here}/api/admin/push-task'
-    )
+    here = settings.public_url or reachable(address)
+    keep_for_this_user(output, settings, address, life)
+    output.note(f"The hub is up: {here}   (durability: {settings.durability})")
+    output.note(f"""
+  The page         {here}/
+  An agent         sidecar connect --agent-id alice
+  A task for it    hub push alice "say hello" --watch
+  The same over HTTP
+    curl -H 'Authorization: Bearer <token>' -H 'Content-Type: application/json' \\
+      -d '{{"agent_id":"alice","description":"say hello"}}' {here}/api/admin/push-task
+""")
     if output.is_json:
         output.record({"url": here, "address": address})
+
+
+def keep_for_this_user(output: Output, settings: Settings, address: str, life: Life) -> None:
+    """Write down where the hub is, with the token that this start has made, or the one that is still good."""
+    from hub.commands.places import local_file, read_local, write_local
+
+    token = life.first_token or life.renewed_token or read_local().get("admin_token", "")
+    # A certificate names the public host, and would not be believed for an address.
+    has_name = settings.tls_cert is not None and settings.public_url
+    try:
+        write_local(settings.public_url if has_name else reachable(address), token)
+        kept = f"commands of this user find it in {local_file()}"
+    except OSError as error:
+        output.note(f"! The hub's address could not be written down: {error}")
+        kept = "it is kept nowhere"
+    if life.first_token is not None:
+        output.note(f"Admin token, shown this once ({kept}):\n\n  {life.first_token}\n")
+    elif life.renewed_token is not None:
+        output.note(f"Commands of this user had no valid token: a new admin token is in {local_file()}")
+
+
+def reachable(address: str) -> str:
+    """An address to connect to: nobody can connect to "every address"."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -1,22 +1,27 @@
-"""`hub tasks` and `hub dead`: list, get, log, events, result, explain, cancel, retry, answer."""
+"""`hub tasks` and `hub dead`: list, get, log, events, result, explain, cancel, retry, answer.
+
+Owns the words of both groups. Where several tasks are named, each gets its turn: one that cannot be cancelled
+keeps no other from it.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from console.output import CommandFailed, Exit, Output
-from hub.commands.client import HubClient
-from hub.commands.options import hub_client, hub_options
+from hub.commands.options import hub_options, opened
 
-COLUMNS = ("task_id", "state", "agent_id", "attempt", "progress", "description")
+if TYPE_CHECKING:
+    from hub.commands.client import HubClient
 
-
-def opened(where: dict[str, Any]) -> tuple[Output, HubClient]:
-    output = Output(where.pop("as_json"), where.pop("quiet"))
-    return output, hub_client(**where)
+COLUMNS: Final = ("task_id", "state", "agent_id", "attempt", "updated_at", "description")
+DEAD_COLUMNS: Final = ("task_id", "agent_id", "attempt", "updated_at", "error", "description")
+PAGE_ROWS: Final = 500
 
 
 @click.group("tasks")
@@ -24,43 +29,37 @@ def command() -> None:
     """Look at tasks and steer them."""
 
 
+@click.group("dead")
+def dead_command() -> None:
+    """Dead letters: tasks whose attempts are used up."""
+
+
 @command.command("list")
 @click.option("--state", help="queued, running, completed, …")
-@click.option("--agent", "agent_id")
+@click.option("--agent", "agent_id", metavar="AGENT")
 @click.option("--plugin")
 @click.option("--priority", type=click.Choice(["urgent", "high", "normal", "low"]))
 @click.option("--grep", "q", metavar="TEXT", help="Only tasks whose description has this text.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @hub_options
-def list_tasks(
-    state: str | None,
-    agent_id: str | None,
-    plugin: str | None,
-    priority: str | None,
-    q: str | None,
-    limit: int,
-    **where: Any,
-) -> None:
+def list_tasks(limit: int, **options: Any) -> None:
     """List tasks, newest first."""
-    output, client = opened(where)
+    wanted = {name: options.pop(name) for name in ("state", "agent_id", "plugin", "priority", "q")}
+    output, client = opened(options)
     with client:
-        output.rows(
-            pages(client, limit, state=state, agent_id=agent_id, plugin=plugin, priority=priority, q=q),
-            COLUMNS,
-            key="task_id",
-        )
+        output.rows(pages(client, "/api/tasks", limit, **wanted), COLUMNS, key="task_id")
 
 
-def pages(client: HubClient, limit: int, **query: str | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def pages(client: HubClient, path: str, limit: int, **query: str | None) -> Iterator[dict[str, Any]]:
+    """Tasks page by page, until there are no more or there are enough."""
     cursor: str | None = None
-    while len(found) < limit:
-        page = client.get("/api/tasks", cursor=cursor, limit=min(500, limit - len(found)), **query)
-        found += page["tasks"]
+    while limit > 0:
+        page = client.get(path, cursor=cursor, limit=min(PAGE_ROWS, limit), **query)
+        yield from page["tasks"]
+        limit -= page["count"]
         cursor = page["next"]
         if cursor is None:
-            break
-    return found
+            return
 
 
 @command.command("get")
@@ -70,7 +69,11 @@ def get_task(task_id: str, **where: Any) -> None:
     """Show a task."""
     output, client = opened(where)
     with client:
-        output.fields(client.get(f"/api/tasks/{task_id}"))
+        task = client.get(f"/api/tasks/{task_id}")
+    if not output.is_json:
+        # Older readers' names for the same two things; a person needs them once.
+        task = {name: value for name, value in task.items() if name not in ("id", "status")}
+    output.fields(task)
 
 
 @command.command("result")
@@ -78,25 +81,26 @@ def get_task(task_id: str, **where: Any) -> None:
 @hub_options
 def result(task_id: str, **where: Any) -> None:
     """Print the result as JSON; the exit code tells how the task ended."""
-    import json
-
-    from hub.commands.watch import FINAL, exit_of
+    from hub.commands.steps import FINAL, exit_of, say_question
 
     output, client = opened(where)
     with client:
         task = client.get(f"/api/tasks/{task_id}")
+    if task["state"] == "input_required":
+        say_question(output, task)
+        sys.exit(Exit.INPUT_REQUIRED)
     if task["state"] not in FINAL:
         raise CommandFailed(
             f"{task_id} is {task['state']}: there is no result yet. Follow it: hub watch {task_id}",
             Exit.FAILED,
         )
     if task["state"] == "completed":
-        output.line(json.dumps(task["result"], ensure_ascii=True, indent=None if output.is_json else 2))
+        # ASCII: what an agent wrote is escaped by JSON itself.
+        output.line(json.dumps(task["result"], indent=None if output.is_json else 2))
     else:
-        output.note(
-            f"{task_id} {task['state']}: {task.get('error') or (task.get('ending') or {}).get('how', '')}"
-        )
-    sys.exit(int(exit_of(task)))
+        why = task.get("error") or (task.get("ending") or {}).get("how", "")
+        output.note(f"{task_id} {task['state']}: {why}")
+    sys.exit(exit_of(task))
 
 
 @command.command("events")
@@ -104,11 +108,13 @@ def result(task_id: str, **where: Any) -> None:
 @hub_options
 def events(task_id: str, **where: Any) -> None:
     """Print a task's history."""
-    from hub.commands.watch import replay
+    from hub.commands.steps import say_event
+    from hub.commands.watch import history
 
     output, client = opened(where)
     with client:
-        replay(client, output, task_id, set())
+        for item in history(client, task_id):
+            say_event(output, item, task_is_known=True)
 
 
 @command.command("log")
@@ -122,13 +128,13 @@ def log(task_id: str, **where: Any) -> None:
     after: int | None = 0
     with client:
         while after is not None:
-            page = client.get(f"/api/tasks/{task_id}/log", after=after, limit=500)
+            page = client.get(f"/api/tasks/{task_id}/log", after=after, limit=PAGE_ROWS)
             for line in page["lines"]:
                 if output.is_json:
                     output.record(line)
                 else:
                     output.line(harmless(line["text"]))
-            after = page["next"]
+            after = page["next"] if page["count"] == PAGE_ROWS else None
 
 
 @command.command("explain")
@@ -142,35 +148,64 @@ def explain(task_id: str, **where: Any) -> None:
     if output.is_json:
         output.record(found)
         return
-    output.fields({name: found[name] for name in ("task_id", "state", "reason")})
+    wait_s = {"wait": f"{found['wait_ms'] / 1000:.1f} s"} if found["wait_ms"] is not None else {}
+    output.fields({name: found[name] for name in ("task_id", "state", "reason")} | wait_s)
     if found["agents"]:
-        output.table(found["agents"], ("agent_id", "rule", "detail"))
+        output.table(found["agents"], ("agent_id", "rule"))
+
+
+def each(
+    output: Output, names: Iterable[str], ask: Callable[[str], dict[str, Any]], columns: tuple[str, ...]
+) -> None:
+    """Ask for one after the other and say what came of each; the first failure gives the exit code."""
+    told, code = [], 0
+    for name in names:
+        try:
+            told.append({"task_id": name, **ask(name)})
+        except CommandFailed as failure:
+            if failure.code in (Exit.UNREACHABLE, Exit.NOT_AUTHORISED):
+                raise
+            output.note(f"{name}: {failure.message}")
+            code = code or failure.code
+    if told:
+        output.rows(told, columns, key="task_id")
+    sys.exit(code)
 
 
 @command.command("cancel")
-@click.argument("task_ids", nargs=-1, required=True)
-@click.option("--reason")
+@click.argument("task_ids", nargs=-1, required=True, metavar="TASK...")
+@click.option("--reason", help="Why; the run and the history are told.")
 @hub_options
 def cancel(task_ids: tuple[str, ...], reason: str | None, **where: Any) -> None:
     """Cancel tasks. A running one is `cancelling` until its process is proven gone."""
     output, client = opened(where)
+    body = {"reason": reason} if reason else {}
     with client:
-        told = [
-            client.post(f"/api/tasks/{task_id}/cancel", {"reason": reason} if reason else {})
-            for task_id in task_ids
-        ]
-        output.rows(told, ("task_id", "status"), key="task_id")
+        each(
+            output,
+            task_ids,
+            lambda name: client.post(f"/api/tasks/{name}/cancel", body),
+            ("task_id", "status"),
+        )
+
+
+def run_again(client: HubClient, output: Output, names: Iterable[str]) -> None:
+    each(
+        output,
+        names,
+        lambda name: {**client.post(f"/api/tasks/{name}/retry"), "retry_of": name},
+        ("task_id", "status", "retry_of"),
+    )
 
 
 @command.command("retry")
-@click.argument("task_ids", nargs=-1, required=True)
+@click.argument("task_ids", nargs=-1, required=True, metavar="TASK...")
 @hub_options
 def retry(task_ids: tuple[str, ...], **where: Any) -> None:
     """Run ended tasks again, each as a new task."""
     output, client = opened(where)
     with client:
-        told = [client.post(f"/api/tasks/{task_id}/retry") | {"retry_of": task_id} for task_id in task_ids]
-        output.rows(told, ("task_id", "status", "retry_of"), key="task_id")
+        run_again(client, output, task_ids)
 
 
 @command.command("answer")
@@ -180,16 +215,46 @@ def retry(task_ids: tuple[str, ...], **where: Any) -> None:
 @hub_options
 def answer(task_id: str, value: str, request_id: str | None, **where: Any) -> None:
     """Answer what a run asks. VALUE is JSON, or else text; - and @file read it."""
-    from hub.commands.push import text_of, value_of
+    from hub.commands.values import text_of, value_of
 
     output, client = opened(where)
+    said = value_of(text_of(value))
     with client:
         if request_id is None:
             question = client.get(f"/api/tasks/{task_id}").get("question")
             if not question:
                 raise CommandFailed(f"{task_id} asks nothing now.", Exit.NOT_FOUND)
             request_id = question["request_id"]
-        told = client.post(
-            f"/api/tasks/{task_id}/input", {"request_id": request_id, "value": value_of(text_of(value))}
-        )
-        output.rows([told], ("task_id", "status"), key="task_id")
+        told = client.post(f"/api/tasks/{task_id}/input", {"request_id": request_id, "value": said})
+        output.rows([{"task_id": task_id, **told}], ("task_id", "status"), key="task_id")
+
+
+@dead_command.command("list")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@hub_options
+def list_dead(limit: int, **where: Any) -> None:
+    """List dead letters, newest first."""
+    output, client = opened(where)
+    with client:
+        output.rows(pages(client, "/api/tasks/dead-letter", limit), DEAD_COLUMNS, key="task_id")
+
+
+@dead_command.command("retry")
+@click.argument("task_ids", nargs=-1, metavar="TASK...")
+@click.option("--all", "everything", is_flag=True, help="Every dead letter that was not run again yet.")
+@hub_options
+def retry_dead(task_ids: tuple[str, ...], everything: bool, **where: Any) -> None:
+    """Run dead letters again, each as a new task; what is final stays final."""
+    if bool(task_ids) == everything:
+        raise click.UsageError("Name tasks, or say --all.")
+    output, client = opened(where)
+    with client:
+        run_again(client, output, task_ids or still_dead(client))
+
+
+def still_dead(client: HubClient) -> list[str]:
+    """Dead letters that no other task is a retry of. All are read before the first is run again."""
+    tasks = list(pages(client, "/api/tasks", sys.maxsize))
+    retried = {task["retry_of"] for task in tasks}
+    dead = (task["task_id"] for task in tasks if task["state"] == "dead_letter")
+    return [task_id for task_id in dead if task_id not in retried]
