@@ -23,7 +23,7 @@ from hub.api.routes import routes
 from hub.api.session import Sessions
 from hub.api.throttle import Throttle
 from hub.audit import Audit
-from hub.auth import Authority
+from hub.auth import Authority, Role
 from hub.census import Cap, Trusted
 from hub.clock import HubClock
 from hub.core.board import Board
@@ -34,7 +34,7 @@ from hub.dispatcher import Dispatcher
 from hub.door import AgentDoor
 from hub.errors import Closing, ConfigurationError
 from hub.feed import Feed
-from hub.firststart import first_admin
+from hub.firststart import RENEWED, admin_of_start
 from hub.history import History
 from hub.housekeeping import watch_disk, watch_tokens
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
@@ -144,7 +144,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             clock,
             Teller(registry, feed, passing, metrics, history),
             metrics=metrics,
-            roll=random.SystemRandom().random,
+            roll=random.Random().random,  # noqa: S311 - jitter, not a secret
             crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
             turns=turns,
             inbox_letters_max=settings.inbox_letters_max,
@@ -175,11 +175,28 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
 
 
 async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubClock) -> None:
-    """Take all valid tokens into memory; make the first one if there has never been any."""
-    if await tokens.is_first_start():
-        life.first_token, record = first_admin(authority, clock.now().wall_ms)
-        await tokens.add(record)
+    """Take all valid tokens into memory; let in whoever has started this hub, if no token of theirs does.
+
+    Whoever may start a hub owns its ledger and its pepper: a token gives them nothing that they have not.
+    """
+    wall_ms = clock.now().wall_ms
     authority.replace_all(await tokens.load())
+    if await tokens.is_first_start():
+        life.first_token, record = admin_of_start(authority, wall_ms)
+    elif life.operator_token is not None and not is_admin(authority, life.operator_token):
+        life.renewed_token, record = admin_of_start(authority, wall_ms, RENEWED)
+        # The one before is lost with its file: a hub that loses it at every start must not hoard them.
+        lost = [old.token_id for old in authority.records() if old.label == RENEWED]
+        authority.drop(await tokens.revoke(lost))
+    else:
+        return
+    await tokens.add(record)
+    authority.add(record)
+
+
+def is_admin(authority: Authority, token: str) -> bool:
+    who = authority.check(token)
+    return who is not None and who.role is Role.ADMIN
 
 
 @asynccontextmanager

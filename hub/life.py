@@ -28,6 +28,10 @@ class Life:
         self.failure: str | None = None
         self.first_token: str | None = None
         """The admin token that the very first start has made, to be shown once."""
+        self.operator_token: str | None = None
+        """What commands of the user who starts this hub hold; None when there is nobody to let in."""
+        self.renewed_token: str | None = None
+        """The admin token that this start has made because that one is not valid, to be kept, not shown."""
         self.is_draining = False
         self._drain: Callable[[], Awaitable[None]] | None = None
 

@@ -141,11 +141,19 @@ def configure(app: Starlette, settings: Settings, life: Life) -> GuardedConfig:
     return config
 
 
-def serve(settings: Settings, on_ready: Callable[[str, Life], None] | None = None) -> int:
-    """Run a hub until it is told to stop; the exit code. `on_ready` gets the address once it answers."""
+def serve(
+    settings: Settings,
+    on_ready: Callable[[str, Life], None] | None = None,
+    operator_token: str | None = None,
+) -> int:
+    """Run a hub until it is told to stop; the exit code. `on_ready` gets the address once it answers.
+
+    A start whose `operator_token` is not valid here makes a new one (`life.renewed_token`).
+    """
     from hub.app import create_app  # noqa: PLC0415  the edge can be served without a hub behind it
 
     life = Life()
+    life.operator_token = operator_token
     app = create_app(settings, life)
     listening = listen(settings)
     scheme = "https" if settings.tls_cert is not None else "http"
