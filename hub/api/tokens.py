@@ -94,6 +94,8 @@ def view_token(record: TokenRecord) -> TokenView:
         created_at=record.created_wall_ms,
         expires_at=record.expires_wall_ms,
         last_used_at=record.used_wall_ms or None,
+        agent_patterns=record.agent_patterns,
+        plugin_patterns=record.plugin_patterns,
     )
 
 

@@ -333,6 +333,8 @@ class TokenView(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int
     last_used_at: int | None
+    agent_patterns: tuple[str, ...]
+    plugin_patterns: tuple[str, ...]
 
 
 class TokenList(Struct, frozen=True, kw_only=True):
