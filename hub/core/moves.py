@@ -138,7 +138,13 @@ def offer_again(task: Task, happened: HolderBackWithout | AcceptOverdue, at: Mom
     if task.resends >= at.policy.resends_max:
         return endings.strike(task, at, row="T12", cause="not_accepted")
     again = replace(
-        task, state=State.ASSIGNED, recovering_from=None, resends=task.resends + 1, timer=accept_timer(at)
+        task,
+        state=State.ASSIGNED,
+        recovering_from=None,
+        resends=task.resends + 1,
+        timer=accept_timer(at),
+        run_due_ms=None,
+        run_left_ms=None,
     )
     return Decision(task=again, row="T12", event="task_assigned", says=(offer(again, at),))
 
