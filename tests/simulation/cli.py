@@ -51,7 +51,7 @@ def run_seed(seed: int, *, heavy: bool) -> Tally | Failure:
         return world.run()
     except Broken as broken:
         why = str(broken)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever a seed brings up is that seed's failure
         why = f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error)[-6:])}"
     return Failure(seed, heavy, why, world.scheduler.read_trace(TRACE_LINES))
 
@@ -160,7 +160,8 @@ def mutants(only: str | None, *, smoke: bool, workers: int) -> int:
     killed = sorted(verdict.schedules for verdict in verdicts if verdict.killed_by is not None)
     median = killed[len(killed) // 2] if killed else 0
     print(
-        f"{len(verdicts)} mutants, {len(killed)} killed (median {median} schedules), {len(surprises)} surprises"
+        f"{len(verdicts)} mutants, {len(killed)} killed (median {median} schedules), "
+        f"{len(surprises)} surprises"
     )
     return 1 if surprises else 0
 

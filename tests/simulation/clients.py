@@ -76,7 +76,7 @@ class Call:
         return was_waiting
 
     def _arrive(self, era: int, reply: Reply) -> None:
-        """What a hub said before its file was put back is lost on the way: nobody could rely on it any more."""
+        """What a hub said before its file was put back is lost on the way: nobody can rely on it any more."""
         if era == self._world.truth.era and self.give_up():
             self._heard(reply)
 
@@ -171,7 +171,7 @@ def a_repeated_push_is_one_task(key: str, first: TaskId, again: TaskId) -> None:
 
 
 def cancel_one(world: World) -> bool:
-    """Somebody cancels a task that is open, or sometimes one that is over."""
+    """Somebody cancels a task that is open, or sometimes one that is over; the word may cross with a cut."""
     candidates = [row.task_id for row in world.truth.rows.values() if not row.is_final]
     if world.die.random() < 0.1:
         candidates = list(world.truth.rows)
@@ -179,6 +179,8 @@ def cancel_one(world: World) -> bool:
         return False
     task_id = world.die.choice(candidates)
     ask(world, lambda: CancelRequested(task_id=task_id, by="a person"), lambda reply: None)
+    if world.wires and world.die.random() < 0.3:
+        world.scheduler.after(world.die.uniform(0, 100), world.die.choice(world.wires).cut)
     return True
 
 
@@ -264,8 +266,8 @@ class Watcher:
         self.world.scheduler.after(self.world.die.uniform(10, 5_000), self.connect)
 
     def forget(self) -> None:
-        """A file was copied back by hand: until a sidecar shows the hub what it has lost (and the epoch is renewed), not
-        even the hub could say `reset`, so whoever copied it has to (§3.6).
+        """A file was copied back by hand: until a sidecar shows the hub what it has lost (and the epoch is
+        renewed), not even the hub could say `reset`, so whoever copied it has to (§3.6).
         """
         self._epoch = ""
 

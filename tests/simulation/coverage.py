@@ -89,7 +89,7 @@ def _columns(pairs: Iterable[tuple[str, int]], a_row: int) -> str:
     return ("\n" + " " * 13).join(rows)
 
 
-# --- which row of the table was that? -------------------------------------------------------------------------
+# --- which row of the table was that? ---------------------------------------------------------------------
 
 EITHER_WAY: Final = (State.QUEUED, State.DEAD_LETTER)
 
@@ -113,7 +113,7 @@ OF_RETURN: Final[dict[State, str]] = {
 
 
 def transitions(event: Event, answer: Answer, known: dict[TaskId, Task]) -> list[str]:
-    """The rows of §3.2 that one answer shows, seen from outside: the board is not asked what it thinks it did.
+    """The rows of §3.2 that one answer shows, from outside: the board is not asked what it thinks it did.
 
     `known` has the tasks as they were before it, and is brought up to date.
     """

@@ -22,8 +22,8 @@ class Disk:
         self.is_there = False
         self.cut_next = False
         self.promised = 0
-        """What was durable when the last write began, and is vouched for by it. What rots behind that looks like a torn
-        tail to anybody, so no book can tell."""
+        """What was durable when the last write began, and is vouched for by it. What rots behind that looks
+        like a torn tail to anybody, so no book can tell."""
         self._synced = 0
 
     def read(self) -> bytes | None:
@@ -41,6 +41,7 @@ class Disk:
 
     def truncate(self, size: int) -> None:
         del self.content[size:]
+        self.promised = min(self.promised, size)
         self.sync()
 
     def replace(self, data: bytes) -> None:
@@ -60,6 +61,7 @@ class Disk:
         """Of what was not synced, a prefix has reached the platter, torn anywhere."""
         del self.content[self._synced + int((len(self.content) - self._synced) * kept) :]
         self._synced = len(self.content)
+        self.promised = min(self.promised, self._synced)
 
     def wipe(self) -> None:
         self.content = bytearray()

@@ -25,10 +25,11 @@ from hub.core.effects import (
     TellOthers,
 )
 from hub.core.events import Event, HubDrained, HubStarted, TaskSubmitted, TimePassed
-from hub.core.task import Now
+from hub.core.task import Now, Task
 from hub.core.turn import Settled, Turn
 from hub.dispatcher import FULL_RETRY_MS
 from hub.ports import Batch, Committed, CommittedEvent
+from hub.turns import TurnsKept
 from protocol.frames import HubFrame
 from tests.simulation.faults import Fault
 from tests.simulation.hublink import HubLink
@@ -66,6 +67,8 @@ class Hub:
         self.slow_until_ms = 0
         self.refuse_next = False
         self.crash_next: Fault | None = None
+        self.turns: TurnsKept | None = None
+        """Where turns are kept, if somebody wants to replay them."""
         self._backup: MemoryLedger | None = None
         self._link_ids = 0
         self._inbox: deque[Letter] = deque()
@@ -98,6 +101,8 @@ class Hub:
             now=now,
         )
         self.board.watch(world)
+        if self.turns is not None:
+            self.turns.keep_start(world.policy, loaded, now)
         world.note("hub", "starts", f"life {self.life}, {self.epoch}, {len(loaded.tasks)} open tasks")
         self.post(HubStarted())
 
@@ -156,8 +161,8 @@ class Hub:
     # --- clocks --------------------------------------------------------------------------------------------
 
     def now(self) -> Now:
-        """A monotonic clock that begins anew with each life and stands still while the hub is away, as `hub/clock.py`
-        has it, and a wall clock that may have jumped.
+        """A monotonic clock that begins anew with each life and stands still while the hub is away, as
+        `hub/clock.py` has it, and a wall clock that may have jumped.
         """
         ms = self.world.scheduler.now_ms
         return Now(ms=ms + self._ahead_ms, wall_ms=WALL_ZERO_MS + ms + self.wall_skew_ms)
@@ -218,12 +223,18 @@ class Hub:
         self._decide(letters, now)
 
     def _decide(self, letters: list[Letter], now: Now) -> None:
-        for event, _ in letters:
+        events = [event for event, _ in letters]
+        learned: list[Task] = []
+        for event in events:
             wants = self.board.wants(event)
             if wants.tasks or wants.keys:
-                self.board.learn(self.ledger.find(wants.tasks, wants.keys).tasks)
+                learned += self.ledger.find(wants.tasks, wants.keys).tasks
+        self.board.learn(learned)
         die = self.world.die
-        turn = Turn(self.board, [event for event, _ in letters], now, iter(die.random, None))
+        rolls = [die.random() for _ in range(len(events) + 1)]
+        if self.turns is not None:
+            self.turns.keep(events, now, rolls, learned)
+        turn = Turn(self.board, events, now, rolls)
         delay_ms = self.world.plan.commit_ms * die.random() * 2 if turn.changes else 0.0
         delay_ms = max(delay_ms, self.slow_until_ms - self.world.scheduler.now_ms)
         self.world.scheduler.after(delay_ms, partial(self._commit, self.life, turn, letters))
@@ -247,13 +258,18 @@ class Hub:
         self._publish(committed)
         if self._crashes(Fault.HUB_CRASH_AFTER_COMMIT, turn):
             return
+        if committed.refused and self.turns is not None:
+            self.turns.keep_refused(committed.refused, committed.found, is_abandoned=False)
         self._settle(turn.settle(committed.refused, committed.found), letters)
         self._is_busy = False
         self._turn_soon()
 
     def _abandon(self, turn: Turn, letters: list[Letter]) -> None:
         """No room: who asked is told so, what links have said is asked again when there is room."""
-        again = turn.abandon(self.ledger.find(turn.touched, frozenset()).tasks).again
+        found = self.ledger.find(turn.touched, frozenset()).tasks
+        if self.turns is not None:
+            self.turns.keep_refused(turn.touched, found, is_abandoned=True)
+        again = turn.abandon(found).again
         for number in again:
             replied = letters[number][1]
             if replied is not None:

@@ -48,6 +48,16 @@ def demand(number: int, is_true: bool, text: str) -> None:
         raise Broken(number, text)
 
 
+class Spent:
+    """What the log says a task has spent."""
+
+    __slots__ = ("attempts", "strikes")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.strikes = 0
+
+
 class Truth:
     """What the world knows has become durable, been started and been told: the yardstick of all checks."""
 
@@ -64,6 +74,7 @@ class Truth:
         "pushed",
         "results",
         "rows",
+        "spent",
         "started",
         "strikes_max",
     )
@@ -86,6 +97,7 @@ class Truth:
         """Generation at the moment when a cancel was accepted."""
         self.started: dict[tuple[TaskId, Generation], str] = {}
         self.results: dict[tuple[TaskId, Generation], bytes] = {}
+        self.spent: dict[TaskId, Spent] = {}
         self.pushed: dict[TaskId, str] = {}
         """Every push that was answered 2xx, with its key."""
 
@@ -144,6 +156,14 @@ def an_assign_is_within_its_attempts(frame: TaskAssign) -> None:
         )
 
 
+def spending_is_counted(row: Task, spent: Spent) -> None:
+    """Also 9 and 11: work that failed has spent an attempt, a generation that was lost has spent a strike."""
+    demand(
+        9, row.attempt >= spent.attempts, f"{row.task_id}: {spent.attempts} failures, {row.attempt} attempts"
+    )
+    demand(11, row.strikes >= spent.strikes, f"{row.task_id}: {spent.strikes} losses, {row.strikes} strikes")
+
+
 @invariant(10)
 def attempts_are_generations(row: Task) -> None:
     """attempt ≤ generation."""
@@ -155,9 +175,9 @@ def attempts_are_generations(row: Task) -> None:
 
 
 @invariant(11)
-def strikes_stay_in_bounds(truth: Truth, row: Task) -> None:
+def strikes_stay_in_bounds(row: Task, strikes_max: int) -> None:
     """strikes ≤ max + 1."""
-    demand(11, row.strikes <= truth.strikes_max + 1, f"{row.task_id}: {row.strikes} strikes")
+    demand(11, row.strikes <= strikes_max + 1, f"{row.task_id}: {row.strikes} strikes")
 
 
 @invariant(12)
@@ -211,15 +231,20 @@ def a_holder_is_the_bound_instance(truth: Truth, row: Task) -> None:
 def judge_row(truth: Truth, before: Task | None, row: Task, floor: int) -> None:
     """All that one row can show, when it has just become durable."""
     a_result_is_of_its_own_generation(truth, row)
-    a_generation_rises_by_one_at_assignment(before, row, floor)
     a_key_has_one_task(truth, row)
+    nothing_is_assigned_after_a_cancel(truth, row)
+    judge_row_alone(before, row, floor, truth.strikes_max)
+
+
+def judge_row_alone(before: Task | None, row: Task, floor: int, strikes_max: int) -> None:
+    """What a row shows without any knowledge of the world."""
+    a_generation_rises_by_one_at_assignment(before, row, floor)
     attempts_stay_in_bounds(row)
     attempts_are_generations(row)
-    strikes_stay_in_bounds(truth, row)
+    strikes_stay_in_bounds(row, strikes_max)
     held_means_a_timer_and_a_holder(row)
     final_means_no_timer(row)
     queued_means_no_lease(row)
-    nothing_is_assigned_after_a_cancel(truth, row)
     if before is not None and before.is_final:
         demand(5, before == row, f"{row.task_id} changed after its end: {before.state} to {row.state}")
 

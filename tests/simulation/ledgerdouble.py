@@ -50,8 +50,7 @@ class MemoryLedger:
         self.instances: dict[InstanceId, Instance] = {}
         self.agents: dict[AgentId, AgentRecord] = {}
         self.log: list[CommittedEvent] = []
-        self.strays: list[StrayKept] = []
-        self.mail: list[MailKept] = []
+        self.kept: list[StrayKept | MailKept] = []
         self._wall_less_mono: dict[TaskId, int] = {}
 
     def copy(self) -> MemoryLedger:
@@ -60,7 +59,7 @@ class MemoryLedger:
         other.generation_floor = self.generation_floor
         other.rows, other.keys = dict(self.rows), dict(self.keys)
         other.instances, other.agents = dict(self.instances), dict(self.agents)
-        other.log, other.strays, other.mail = list(self.log), list(self.strays), list(self.mail)
+        other.log, other.kept = list(self.log), list(self.kept)
         other._wall_less_mono = dict(self._wall_less_mono)
         return other
 
@@ -134,10 +133,8 @@ class MemoryLedger:
                     self.instances[instance_id] = replace(self.instances[instance_id], mark=seq)
             case AgentSaved(agent):
                 self.agents[agent.agent_id] = agent
-            case StrayKept():
-                self.strays.append(change)
-            case MailKept():
-                self.mail.append(change)
+            case StrayKept() | MailKept():
+                self.kept.append(change)
             case _:
                 self._write_history(change, page)
 

@@ -24,6 +24,8 @@ COPIED: Final = ("protocol", "hub", "sidecar", "tests")
 SCHEDULES: Final = 2_500
 """Light schedules that a mutant may survive before it is called a survivor (reliability §4.5)."""
 
+WHY_LENGTH_MAX: Final = 120
+
 SECONDS_MAX: Final = 600
 """A mutant that hangs is a killed one, but somebody has to say so."""
 
@@ -131,6 +133,6 @@ def judge_all(mutants: tuple[Mutant, ...], *, schedules: int, workers: int) -> l
 
 def _line(verdict: Verdict) -> str:
     mark = "  " if verdict.is_as_expected else "! "
-    if verdict.killed_by is not None:
-        return f"{mark}killed   {verdict.schedules:>6} schedules  {verdict.mutant.name}: {verdict.killed_by[:120]}"
-    return f"{mark}survived {verdict.schedules:>6} schedules  {verdict.mutant.name}: {verdict.mutant.reason[:120]}"
+    word = "survived" if verdict.killed_by is None else "killed"
+    why = (verdict.killed_by or verdict.mutant.reason)[:WHY_LENGTH_MAX]
+    return f"{mark}{word:8} {verdict.schedules:>6} schedules  {verdict.mutant.name}: {why}"

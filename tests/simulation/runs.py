@@ -32,7 +32,7 @@ from tests.simulation.faults import Fault
 if TYPE_CHECKING:
     from tests.simulation.sidecarside import Sidecar
 
-KILLS_MAX: Final = 3
+KILLS_MAX: Final = (1, 3, 9)
 """How often one task's runs kill their sidecar: enough for strikes to show, not for the run to be about
 nothing else."""
 
@@ -63,7 +63,9 @@ class Run:
         at_ms = die.choice((1.0, 50.0, 1_000.0, 8_000.0)) * die.random()
         if world.has_habit(Fault.RUN_REPORTS, 0.7):
             at_ms = self._draw_reports(at_ms)
-        if world.has_habit(Fault.RUN_KILLS_SIDECAR, 0.3) and world.may_kill(self.order.task_id, KILLS_MAX):
+        if world.has_habit(Fault.RUN_KILLS_SIDECAR, 0.3) and world.may_kill(
+            self.order.task_id, die.choice(KILLS_MAX)
+        ):
             self._later(at_ms, self._kill_sidecar)
         elif world.has_habit(Fault.RUN_HANGS, 0.2):
             world.hit(Fault.RUN_HANGS)

@@ -292,11 +292,8 @@ class Sidecar:
                 self._stop_run(task_id, generation, grace_ms)
             case GiveAnswer(task_id, _, request_id, _):
                 self._answer(task_id, request_id)
-            case HangUp(link_id, reason, retry_in_ms) if link_id == self._link_id:
-                self._retry_ms = retry_in_ms
-                self._hang_up(reason)
-            case HangUp():
-                pass  # of a link that is gone
+            case HangUp(link_id, reason, retry_in_ms):
+                self._hang_up_over(link_id, reason, retry_in_ms)
             case Leave():
                 self._leave(effect.reason)
             case Remark():
@@ -315,6 +312,11 @@ class Sidecar:
     def _say_over(self, link_id: int, frame: AgentFrame) -> None:
         if link_id == self._link_id:
             self._say(frame)
+
+    def _hang_up_over(self, link_id: int, reason: str, retry_in_ms: int | None) -> None:
+        if link_id == self._link_id:
+            self._retry_ms = retry_in_ms
+            self._hang_up(reason)
 
     def _leave(self, reason: str) -> None:
         """The process ends, and its supervisor starts another one."""

@@ -93,11 +93,11 @@ def test_all_34_invariants_are_checked() -> None:
 
 def test_the_world_runs_the_shipped_deciders() -> None:
     assert issubclass(witness.WatchedBoard, hub.core.board.Board)
-    assert hubside.Turn is hub.core.turn.Turn
-    assert hublink.HubConversation is protocol.conversation.HubConversation
-    assert sidecarside.Desk is sidecar.desk.Desk
-    assert sidecarside.JournalBook is sidecar.journal.JournalBook
-    assert sidecarside.AgentConversation is protocol.conversation.AgentConversation
+    assert vars(hubside)["Turn"] is hub.core.turn.Turn
+    assert vars(hublink)["HubConversation"] is protocol.conversation.HubConversation
+    assert vars(sidecarside)["Desk"] is sidecar.desk.Desk
+    assert vars(sidecarside)["JournalBook"] is sidecar.journal.JournalBook
+    assert vars(sidecarside)["AgentConversation"] is protocol.conversation.AgentConversation
     for name, module in SHIPPED.items():
         path = Path(inspect.getfile(module)).resolve()
         assert path.is_relative_to(ROOT), f"{name} comes from {path}"

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, json
+
 from hub.core.board import Board
 from hub.core.effects import AgentSaved, Answer, Granted, InstanceSaved, MarkMoved, Reply, TaskSaved, Tell
 from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TimePassed
 from hub.core.task import Now, Task
-from hub.ports import Batch, Committed
+from hub.ports import Batch, Committed, CommittedEvent
 from protocol.frames import HubFrame, Identified, TaskAck, TaskAssign
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
 from tests.simulation.coverage import transitions
 from tests.simulation.invariants import (
+    Spent,
     a_ghost_changes_nothing,
     a_holder_is_the_bound_instance,
     an_ack_is_a_receipt,
@@ -27,11 +30,21 @@ from tests.simulation.invariants import (
     facts_are_applied_in_order,
     judge_event,
     judge_row,
+    spending_is_counted,
 )
 from tests.simulation.ledgerdouble import MemoryLedger
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+class Requeued(Struct, frozen=True):
+    """What is read of the payload of `task_requeued`."""
+
+    cause: str
+
+
+decode_requeued = json.Decoder(Requeued).decode
 
 FINAL_EVENTS: Final = frozenset({"task_complete", "task_failed", "task_cancelled"})
 """The feed's words that close a task's story."""
@@ -105,8 +118,22 @@ class Witness:
         for event in committed.events:
             judge_event(truth, event, is_final=event.event in FINAL_EVENTS)
             truth.log.append(event)
+            if event.event == "task_requeued":
+                self._note_spending(event)
         for row in rows:
             self.world.row_saved(row)
+
+    def _note_spending(self, event: CommittedEvent) -> None:
+        task_id = TaskId(event.task_id or "")
+        spent = self.world.truth.spent.setdefault(task_id, Spent())
+        match decode_requeued(event.payload).cause:
+            case "failed" | "run_timeout":
+                spent.attempts += 1
+            case "rejected" | "not_accepted":
+                pass  # the first costs nothing, and the second only if the agent is not to blame
+            case _:
+                spent.strikes += 1
+        spending_is_counted(self.world.truth.rows[task_id], spent)
 
     def _note_bindings(self, batch: Batch) -> bool:
         """Which instance each name belongs to. True when a name has changed hands."""
@@ -176,6 +203,7 @@ class Witness:
             if agent.instance_id is not None
         }
         truth.keys = dict(ledger.keys)
+        truth.spent.clear()
         truth.pushed = {task_id: key for task_id, key in truth.pushed.items() if task_id in truth.rows}
         truth.finals_logged = {
             TaskId(event.task_id): event.offset
