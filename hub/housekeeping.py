@@ -1,4 +1,4 @@
-"""What a hub does now and then: look at the disk, look at tokens, write down which were used.
+"""What a hub does now and then: look at the disk, look at tokens, write down which were used, forget.
 
 Owns the intervals. Everything here may be late, or fail without harm: what fails is logged and tried again.
 """
@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from hub.ports import StorageFull
+from hub.store.retention import Retention
 
 if TYPE_CHECKING:
     from hub.parts import Parts
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 DISK_EVERY_MS: Final = 2_000
 TOKENS_EVERY_MS: Final = 60_000
 """Sockets of tokens that have expired are closed at the latest after this (security A5)."""
+
+FORGET_EVERY_MS: Final = 3_600_000
+"""Rows that are past their age go within the hour."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,3 +44,19 @@ async def watch_tokens(parts: Parts) -> None:
             await parts.tokens.note_used(parts.authority.take_used())
         except StorageFull:
             continue  # when a token was last used is nice to know, no more
+
+
+async def forget(parts: Parts) -> None:
+    """Let go of what is past its age, for ever."""
+    while True:
+        await forget_once(parts)
+        await parts.clock.sleep_until(parts.clock.now().ms + FORGET_EVERY_MS)
+
+
+async def forget_once(parts: Parts) -> None:
+    """Final tasks, events, logs, mail, audit and tokens, each at its own age. A full disk waits."""
+    try:
+        await Retention(parts.ledger, parts.queries, lambda: parts.clock.now().wall_ms).sweep()
+        await parts.tokens.forget_old()
+    except StorageFull:
+        logger.warning("! no room even to forget")

@@ -35,6 +35,9 @@ kernel's own default is about a quarter of an hour."""
 KEEP_ALIVE_S: Final = 15
 """An idle HTTP connection; above the 10 s between two polls of a page."""
 
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long the loop may keep the interpreter from the writer; the default of 5 ms is as long as a commit."""
+
 BACKLOG: Final = 4096
 """Connections that the kernel holds for us: a fleet comes back at once after a restart."""
 
@@ -152,6 +155,7 @@ def serve(
     """
     from hub.app import create_app  # noqa: PLC0415  the edge can be served without a hub behind it
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     life = Life()
     life.operator_token = operator_token
     app = create_app(settings, life)
