@@ -36,7 +36,7 @@ from hub.errors import Closing, ConfigurationError
 from hub.feed import Feed
 from hub.firststart import RENEWED, admin_of_start
 from hub.history import History
-from hub.housekeeping import watch_disk, watch_tokens
+from hub.housekeeping import forget, watch_disk, watch_tokens
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
 from hub.parts import Parts
 from hub.ports import Loaded, StorageBroken
@@ -211,6 +211,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 parts.registry.sweep(),
                 watch_disk(parts),
                 watch_tokens(parts),
+                forget(parts),
                 parts.passing.run(parts.clock),
             )
         ]
