@@ -95,7 +95,9 @@ class AnswerTaken(Happening, frozen=True):
 
 
 class SignOfLife(Happening, frozen=True):
-    """Progress, a log line, or a heartbeat that lists it."""
+    """A heartbeat that lists it, or talk of the run itself: progress, a log line, usage."""
+
+    is_talk: bool = False
 
 
 class HolderLost(Happening, frozen=True):

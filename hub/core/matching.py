@@ -201,12 +201,18 @@ def _choose(demand: Demand, fleet: Fleet, scene: Scene) -> tuple[Agent | None, b
         excluded_by = first_rule(demand, agent, scene)
         if excluded_by is None:
             fitting += 1
-            if best is None or len(agent.held) * best.slots < len(best.held) * agent.slots:
+            if best is None or is_less_loaded(agent, best):
                 best = agent
-            if fitting >= CANDIDATES_MAX or not agent.held:
+            if fitting >= CANDIDATES_MAX or not (agent.held or agent.load):
                 break
         is_declined = is_declined or excluded_by == "declined_recently"
     return best, is_declined
+
+
+def is_less_loaded(agent: Agent, other: Agent) -> bool:
+    """By the share of its seats that is taken; what it reports of itself only orders those that are alike."""
+    ours, theirs = len(agent.held) * other.slots, len(other.held) * agent.slots
+    return ours < theirs or (ours == theirs and (agent.load or 0.0) < (other.load or 0.0))
 
 
 def _candidates(demand: Demand, fleet: Fleet) -> Iterable[Agent]:
@@ -248,11 +254,18 @@ def explain(task: Task, fleet: Fleet, now_ms: int, *, is_hub_draining: bool) -> 
         return Explanation(task_id=task.task_id, state=task.state.value, reason=reason, wait_ms=wait_ms)
     demand, scene = demand_of(task), Scene(task.task_id, now_ms, is_hub_draining)
     reasons = [(agent.agent_id, first_rule(demand, agent, scene)) for agent in fleet.agents.values()]
-    able = [agent_id for agent_id, rule in reasons if rule is None]
-    reason = "an agent is free and it is next" if able else "no agent can take it now"
     return Explanation(
         task_id=task.task_id,
         state=task.state.value,
-        reason=reason if reasons else "no agent has ever connected",
+        reason=reason_of_wait(demand, fleet, [rule for _, rule in reasons]),
         agents=tuple(Exclusion(agent_id, rule) for agent_id, rule in reasons if rule is not None),
     )
+
+
+def reason_of_wait(demand: Demand, fleet: Fleet, rules: list[str | None]) -> str:
+    """One sentence over all agents."""
+    if not rules:
+        return "no agent has ever connected"
+    if demand.agent_id is not None and demand.agent_id not in fleet.agents:
+        return "the agent that is meant has never connected"
+    return "an agent is free and it is next" if None in rules else "no agent can take it now"

@@ -90,9 +90,10 @@ def withdraw(task: Task, overdue: AcceptOverdue, at: Moment) -> Decision:
     return endings.strike(task, at, row="T5", cause="not_accepted", says=says, keeps_seat=True)
 
 
-def renew(task: Task, _: SignOfLife, at: Moment) -> Decision:
+def renew(task: Task, sign: SignOfLife, at: Moment) -> Decision:
     """T6, T7: the lease begins again; nothing to write down."""
-    return Decision(task=replace(task, timer=lease_timer(task, at)), row="T7", is_saved=False)
+    row = "T6" if sign.is_talk else "T7"
+    return Decision(task=replace(task, timer=lease_timer(task, at)), row=row, is_saved=False)
 
 
 def lose_holder(task: Task, lost: HolderLost, at: Moment) -> Decision:

@@ -160,8 +160,9 @@ class Office:
         self.put(new, draft.now)
         draft.log(
             "task_queued",
-            {"priority": new.spec.priority.word, "by": new.spec.submitted_by},
+            {"priority": new.spec.priority.word, "by": new.spec.submitted_by, "retry_of": new.spec.retry_of},
             task_id=new.task_id,
+            agent_id=new.spec.assign_to,
         )
         return new
 

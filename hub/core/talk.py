@@ -49,7 +49,7 @@ def hear_passing(office: Office, agent: Agent, frame: PassingFrame, draft: Draft
         if isinstance(frame, TaskProgress | TaskLog):
             recall(office, agent, frame.task_id, generation, "not yours any more", draft)
         return
-    office.apply(task, SignOfLife(), draft)
+    office.apply(task, SignOfLife(is_talk=True), draft)
     note_passing(office, office.tasks[task.task_id], frame)
     pass_on(agent, frame, draft)
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.core.effects import RefusalKind
+from hub.core.effects import AgentRecord, RefusalKind
 from hub.core.events import AgentPaused, AgentUnpaused, FrameHeard, HubDrained, TaskSubmitted
-from hub.core.matching import CANDIDATES_MAX, Waiting, demand_of
+from hub.core.matching import CANDIDATES_MAX, Waiting, demand_of, explain
 from hub.core.policy import Policy
+from hub.core.seats import Fleet
 from hub.core.task import Priority, Spec, State, Task
-from protocol.frames import Draining, TaskAssign
-from protocol.ids import AgentId, TaskId
+from protocol.frames import Draining, Heartbeat, TaskAssign
+from protocol.ids import AgentId, Seq, TaskId
 from tests.core.peer import Peer
 from tests.core.stage import Stage, task_id_of
 
@@ -96,6 +97,29 @@ def test_work_goes_to_the_least_loaded_of_those_who_can_do_it() -> None:
     assert not other.hears(TaskAssign)
 
 
+def test_what_agents_report_of_themselves_only_orders_those_that_are_alike() -> None:
+    stage = Stage()
+    busy, calm = stage.joined("busy", slots=2), stage.joined("calm", slots=2)
+    busy.says(Heartbeat(as_of_seq=Seq(0), load=0.9))
+    calm.says(Heartbeat(as_of_seq=Seq(0), load=0.1))
+    for _ in range(4):
+        stage.submit()
+    held = [len(seat.running_tasks) for seat in stage.board.view_agents(stage.now)]
+    assert held == [2, 2]
+    assert calm.orders()[0].task_id < busy.orders()[0].task_id
+
+
+def test_an_agent_that_could_take_it_at_once_is_named_by_no_rule() -> None:
+    stage = Stage()
+    task_id = stage.submit()
+    stage.peer("a")
+    fleet = Fleet()
+    agent = fleet.enter(AgentRecord(agent_id=AgentId("a")))
+    agent.link_id = 1
+    found = explain(stage.task(task_id), fleet, stage.now_ms, is_hub_draining=False)
+    assert (found.reason, found.agents) == ("an agent is free and it is next", ())
+
+
 def test_idle_agents_take_turns() -> None:
     stage = Stage()
     for name in ("a", "b", "c"):
@@ -159,6 +183,8 @@ def test_what_is_not_waiting_is_explained_by_its_state() -> None:
     assert found is not None
     assert found.reason == "it waits before it is tried again"
     assert found.wait_ms == stage.task(task_id).not_before_ms - stage.now_ms
+    lonely = stage.submit(assign_to=AgentId("nobody"))
+    assert reason(stage, lonely) == "the agent that is meant has never connected"
     later = stage.submit(run_at_wall_ms=stage.now.wall_ms + 9_000)
     assert reason(stage, later) == "it is to start later"
 
