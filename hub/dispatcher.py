@@ -272,7 +272,7 @@ class Dispatcher:
             self._clock.forgive(self._clock.now_ms() - begun_ms)
 
     def note_room(self, *, has_room: bool) -> None:
-        """The disk was looked at; what a commit has found out itself is undone by the next one that succeeds."""
+        """The disk was looked at; what a commit has found out is undone by the next that succeeds."""
         if not has_room or not self._is_waiting_for_room:
             self._mark_storage(is_full=not has_room)
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from hub.auth import Authority
     from hub.link import Link
 
-SWEEP_MS: Final = 2_500
-"""Half of the 5 s that a dead peer may outlive its ping and pong (20 + 20 + 5)."""
+SWEEP_MS: Final = 1_000
+"""How often silent links are looked for: a fraction of the shortest silence that anybody may set."""
 
 VISITS_MAX: Final = 20
 """Dials and closes kept of an agent."""

@@ -15,7 +15,7 @@ from hub.feed import Feed, Watcher
 from hub.lines import BadCursor, Filter, Line, on_one_line, parse_cursor
 from hub.metrics import Metrics
 from hub.ports import CommittedEvent
-from protocol.ids import AgentId, TaskId
+from protocol.ids import AgentId, TaskId, TokenId
 
 NO_WAIT_MS = 1
 
@@ -242,7 +242,7 @@ async def test_a_line_is_encoded_once_however_many_watch() -> None:
 
 async def test_an_ended_watcher_sees_nothing_more() -> None:
     world = World()
-    watcher = world.feed.watch(Filter(), since=None, token_id="tok-1", session="s1")
+    watcher = world.feed.watch(Filter(), since=None, token_id=TokenId("tok-1"), session="s1")
     assert world.feed.close_session("s1") == 1
     world.commit(1)
     assert await seen(watcher) == []

@@ -38,14 +38,17 @@ async def events(answer: httpx.Response) -> AsyncIterator[Seen]:
 async def watch(hub: RunningHub, count: int, **params: str) -> list[Seen]:
     """The first events of a new watcher."""
     seen: list[Seen] = []
-    async with asyncio.timeout(PATIENCE_S), hub.http() as client:
-        async with client.stream("GET", "/api/feed", params=params) as answer:
-            assert answer.status_code == 200
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            async for event in events(answer):
-                seen.append(event)
-                if len(seen) == count:
-                    break
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        hub.http() as client,
+        client.stream("GET", "/api/feed", params=params) as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        async for event in events(answer):
+            seen.append(event)
+            if len(seen) == count:
+                break
     return seen
 
 
