@@ -29,6 +29,7 @@ from hub.clock import HubClock
 from hub.core.board import Board
 from hub.core.events import HubDrained, HubStarted
 from hub.core.policy import Policy
+from hub.core.task import Now
 from hub.crashpoints import ENVIRONMENT_NAME, Crasher
 from hub.dispatcher import Dispatcher
 from hub.door import AgentDoor
@@ -38,6 +39,7 @@ from hub.firststart import RENEWED, admin_of_start
 from hub.history import History
 from hub.housekeeping import forget, watch_disk, watch_tokens
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
+from hub.metrics import Metrics
 from hub.parts import Parts
 from hub.ports import Loaded, StorageBroken
 from hub.registry import Registry
@@ -68,7 +70,7 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def board_of(settings: Settings, loaded: Loaded, clock: HubClock) -> Board:
+def board_of(settings: Settings, loaded: Loaded, now: Now) -> Board:
     return Board(
         policy_of(settings),
         epoch=loaded.epoch,
@@ -76,13 +78,53 @@ def board_of(settings: Settings, loaded: Loaded, clock: HubClock) -> Board:
         tasks=loaded.tasks,
         instances=loaded.instances,
         agents=loaded.agents,
-        now=clock.now(),
+        now=now,
     )
+
+
+def turns_of(settings: Settings, loaded: Loaded, now: Now) -> TurnsKept | None:
+    if not settings.turns_bytes:
+        return None
+    turns = TurnsKept(settings.turns_file, settings.turns_bytes)
+    turns.keep_start(policy_of(settings), loaded, now)
+    return turns
 
 
 def snapshot_of(board: Board, clock: HubClock) -> Raw:
     """How things are, for a watcher that begins: counts, and every agent as `GET /api/agents` shows it."""
     return Raw(encode({"counts": board.count(), "agents": board.view_agents(clock.now())}))
+
+
+def registry_of(settings: Settings, clock: HubClock, metrics: Metrics, authority: Authority) -> Registry:
+    return Registry(
+        settings=settings,
+        clock=clock,
+        metrics=metrics,
+        authority=authority,
+        strangers=Cap(
+            "strangers",
+            most=settings.strangers_max,
+            most_per_address=settings.strangers_per_address_max,
+            trusted=Trusted(settings.trusted_proxies),
+            metrics=metrics,
+        ),
+    )
+
+
+def feed_of(
+    settings: Settings, loaded: Loaded, board: Board, queries: Queries, clock: HubClock, metrics: Metrics
+) -> Feed:
+    return Feed(
+        queries,
+        epoch=loaded.epoch,
+        last_offset=loaded.last_offset,
+        clock=clock,
+        metrics=metrics,
+        snapshot=lambda: snapshot_of(board, clock),
+        ring_events=settings.ring_events,
+        watchers_max=settings.watchers_max,
+        watchers_per_token_max=settings.watchers_per_token_max,
+    )
 
 
 @asynccontextmanager
@@ -107,37 +149,12 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
 
         now = clock.now()
         loaded = await ledger.load(now)
-        board = board_of(settings, loaded, clock)
-        turns = None
-        if settings.turns_bytes:
-            turns = TurnsKept(settings.turns_file, settings.turns_bytes)
-            turns.keep_start(policy_of(settings), loaded, now)
+        board = board_of(settings, loaded, now)
+        turns = turns_of(settings, loaded, now)
+        if turns is not None:
             stack.callback(turns.close)
-
-        registry = Registry(
-            settings=settings,
-            clock=clock,
-            metrics=metrics,
-            authority=authority,
-            strangers=Cap(
-                "strangers",
-                most=settings.strangers_max,
-                most_per_address=settings.strangers_per_address_max,
-                trusted=Trusted(settings.trusted_proxies),
-                metrics=metrics,
-            ),
-        )
-        feed = Feed(
-            queries,
-            epoch=loaded.epoch,
-            last_offset=loaded.last_offset,
-            clock=clock,
-            metrics=metrics,
-            snapshot=lambda: snapshot_of(board, clock),
-            ring_events=settings.ring_events,
-            watchers_max=settings.watchers_max,
-            watchers_per_token_max=settings.watchers_per_token_max,
-        )
+        registry = registry_of(settings, clock, metrics, authority)
+        feed = feed_of(settings, loaded, board, queries, clock, metrics)
         dispatcher = Dispatcher(
             board,
             ledger,
