@@ -335,12 +335,12 @@ class Link:
             return
         settings = self._registry.settings
         silence_ms = now_ms - self.heard_ms
-        allowed_ms = settings.v2_silence_ms if self.version >= 2 else settings.v1_silence_ms
+        allowed_ms = settings.silence_ms if self.version >= 2 else settings.v1_silence_ms
         if self.clogged_ms is not None and now_ms - self.clogged_ms > settings.send_ms:
             self.abort(CloseCode.TOO_SLOW_OR_TOO_BIG, f"nothing read for {settings.send_ms // 1000} s")
         elif silence_ms > allowed_ms and not self._pauses:
             self.abort(CloseCode.ABNORMAL, f"silent for {silence_ms // 1000} s")
-        elif min(silence_ms, now_ms - self.pinged_ms) > settings.ping_ms:
+        elif min(silence_ms, now_ms - self.pinged_ms) > min(settings.ping_ms, allowed_ms // 2):
             self.pinged_ms = now_ms
             self._socket.ping()
 

@@ -50,6 +50,9 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
 }
 """What each number may be; both ends are allowed."""
 
+SILENCE_MARGIN_MS: Final = 3 * SECOND
+"""The sweep that finds silent links comes every 2.5 s."""
+
 
 def state_folder() -> Path:
     """Where a hub of this user keeps its ledger when nobody says otherwise."""
@@ -97,7 +100,7 @@ class Settings:
     cancel_ms: int = 30 * SECOND
     v1_silence_ms: int = limits.V1_SILENCE_MS
     v2_silence_ms: int = 45 * SECOND
-    """ping 20 s + pong 20 s + 5 s."""
+    """ping 20 s + pong 20 s + 5 s, and less where leases are short: see `silence_ms`."""
     send_ms: int = 10 * SECOND
     """How long a peer may not read before its socket is thrown away."""
     drain_ms: int = 60 * SECOND
@@ -152,6 +155,13 @@ more."""
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("tls_cert and tls_key belong together: give both or none")
+
+    @property
+    def silence_ms(self) -> int:
+        """How long a v2 link may be silent. It ends before a lease that it last renewed can end: a dead line
+        costs its tasks a grace, not a strike (D8)."""
+        before_lease_ms = self.lease_ms - self.heartbeat_ms - SILENCE_MARGIN_MS
+        return min(self.v2_silence_ms, max(before_lease_ms, self.heartbeat_ms * 3 // 2))
 
     @property
     def database_file(self) -> Path:
