@@ -127,6 +127,29 @@ def feed_of(
     )
 
 
+def dispatcher_of(
+    settings: Settings,
+    board: Board,
+    ledger: SqliteLedger,
+    clock: HubClock,
+    teller: Teller,
+    metrics: Metrics,
+    turns: TurnsKept | None,
+) -> Dispatcher:
+    return Dispatcher(
+        board,
+        ledger,
+        clock,
+        teller,
+        metrics=metrics,
+        roll=random.Random().random,  # noqa: S311 - jitter, not a secret
+        crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
+        turns=turns,
+        inbox_letters_max=settings.inbox_letters_max,
+        turn_letters_max=settings.turn_letters_max,
+    )
+
+
 @asynccontextmanager
 async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
     """Everything a hub is made of, and taken apart again in the opposite order."""
@@ -155,18 +178,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             stack.callback(turns.close)
         registry = registry_of(settings, clock, metrics, authority)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
-        dispatcher = Dispatcher(
-            board,
-            ledger,
-            clock,
-            Teller(registry, feed, passing, metrics, history),
-            metrics=metrics,
-            roll=random.Random().random,  # noqa: S311 - jitter, not a secret
-            crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
-            turns=turns,
-            inbox_letters_max=settings.inbox_letters_max,
-            turn_letters_max=settings.turn_letters_max,
-        )
+        teller = Teller(registry, feed, passing, metrics, history)
+        dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
         yield Parts(
             settings=settings,
