@@ -170,11 +170,19 @@ class Watcher:
         try:
             while not self._scene.over.is_set():
                 self._history.note("invoke", "event")
-                with contextlib.suppress(httpx.TransportError, websockets.WebSocketException, OSError):
-                    await self._follow()
+                await self.follow_once()
                 await self._scene.rest(0.05)
         finally:
             self._history.close()
+
+    def close(self) -> None:
+        """The notebook of a watcher that does not `run`."""
+        self._history.close()
+
+    async def follow_once(self) -> None:
+        """Until the line is gone, whoever has ended it."""
+        with contextlib.suppress(httpx.TransportError, websockets.WebSocketException, OSError):
+            await self._follow()
 
     async def _follow(self) -> None:
         """Over Server-Sent Events."""

@@ -23,7 +23,7 @@ from tests.waiting import until, until_true
 
 WORKER = Path(__file__).parent / "programs" / "worker.py"
 
-QUICK = {"HUB_HEARTBEAT_MS": "2000", "HUB_LEASE_MS": "10000"}
+QUICK = {"HUB_HEARTBEAT_MS": "2000", "HUB_LEASE_MS": "20000"}
 """Hub settings of a test that waits for a beat."""
 
 
