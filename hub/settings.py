@@ -1,7 +1,7 @@
 """Everything a user may set, frozen, with the bound of each value.
 
-Owns the names, the defaults, their reasons and what must hold between them. Never reads a file or the
-environment: `console/options.py` does, and knows the origin of each value.
+Owns the names, the defaults, their reasons and what must hold between them. Reads no file, and of the
+environment only where this user keeps state: `console/options.py` knows the origin of each value.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ more."""
 
     # --- for the commands that talk to a hub
     url: str = ""
-    """The hub that `hub push` and its siblings mean; empty: the one that `hub serve` on this machine wrote down."""
+    """The hub that `hub push` and its siblings mean; empty: the one that `hub serve` here wrote down."""
     token: str = ""
     """Better in a file (HUB_TOKEN_FILE or --token-file): other programs can read an environment."""
     ca_file: Path | None = None
