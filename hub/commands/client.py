@@ -178,6 +178,6 @@ def events_of(lines: Iterator[str]) -> Iterator[HubEvent]:
         if name == "event":
             event = value
         elif name == "data":
-            data += value
+            data = f"{data}\n{value}" if data else value
         elif name == "id":
             cursor = value

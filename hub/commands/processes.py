@@ -20,7 +20,7 @@ STOP_S_MAX: Final = 20
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """The person's environment, with our own places for configuration and state and none of their settings."""
+    """The environment of whoever asks, without their settings and with places of our own for files."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUB_", "SIDECAR_"))}
     return bare | {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
 

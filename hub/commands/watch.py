@@ -132,14 +132,20 @@ class Following:
 
     def _catch_up(self) -> dict[str, Any]:
         """What has happened so far and was not said yet; then the task as it is."""
-        pages = history(self._client, self._task_id)
-        for item in patiently(self._output, lambda: list(pages)):
+        self._tell()
+        task = self._look()
+        self._foot.show(task["progress"], tokens_of(task["usage"]) or None)
+        return task
+
+    def _tell(self) -> None:
+        """The task's history, as far as it was not said yet."""
+        for item in patiently(self._output, lambda: list(history(self._client, self._task_id))):
             if item["cursor"] not in self._seen:
                 self._say(item["cursor"], item)
-        return self._look()
 
     def _ended(self, task: dict[str, Any]) -> Exit | None:
         if task["state"] in FINAL:
+            self._tell()  # the row may be ahead of the feed: its ending is told before its end is
             with self._foot.lifted():
                 return say_end(self._output, task)
         if task["state"] == "input_required":

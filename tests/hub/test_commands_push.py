@@ -1,0 +1,217 @@
+"""`hub push` in a process of its own against a real hub: what it says, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.auth import Role
+from hub.commands.push import request_of, split_words
+from hub.commands.values import duration_ms, inputs_of, moment_ms, text_of, value_of
+from tests.hub.conftest import RunningHub
+from tests.hub.peers import V2Peer
+from tests.hub.typing_hands import Said, run, said_by, typed
+from tests.waiting import until
+
+
+async def working(hub: RunningHub, agent_id: str = "ada") -> V2Peer:
+    peer = await V2Peer.dial(hub.ws_address, token=await hub.token(agent_id))
+    await peer.identify(agent_id)
+    return peer
+
+
+async def pushed_and_watched(
+    hub: RunningHub, *words: str, ending: dict[str, Any] | None = None, progress: bool = False
+) -> Said:
+    """Push with --watch, and let the agent accept the task and end it so."""
+    peer = await working(hub)
+    async with typed(hub, "push", "ada", "work", "--watch", *words) as command:
+        assigned = await peer.hear("task_assign")
+        await peer.say(peer.fact("task_accepted", assigned))
+        if progress:
+            feed = hub.parts.feed
+            await until(lambda: feed._watchers, "the command watches the feed")
+            frame = {"type": "task_progress", "task_id": assigned["task_id"], "progress": 40}
+            await peer.say({**frame, "generation": assigned["generation"], "message": "almost \x1b[2Jhalf"})
+        if ending is not None:
+            await peer.say(peer.fact(ending.pop("type"), assigned, **ending))
+        return await said_by(command)
+
+
+async def test_a_watched_push_ends_with_0_and_the_task_as_the_last_line(running_hub: RunningHub) -> None:
+    said = await pushed_and_watched(running_hub, ending={"type": "task_complete", "result": {"sum": 3}})
+    assert said.code == 0, said.err
+    assert [one["event"] for one in said.records[:-1]] == [
+        "task_queued",
+        "task_assigned",
+        "task_accepted",
+        "task_complete",
+    ]
+    assert (said.records[-1]["state"], said.records[-1]["result"]) == ("completed", {"sum": 3})
+
+
+async def test_a_watched_push_that_fails_ends_with_1(running_hub: RunningHub) -> None:
+    ending = {"type": "task_failed", "error": "no luck", "retryable": False}
+    said = await pushed_and_watched(running_hub, "--no-json", ending=ending)
+    assert said.code == 1
+    assert "no luck" in said.out
+
+
+async def test_a_watched_push_that_asks_something_ends_with_7_where_nobody_can_answer(
+    running_hub: RunningHub,
+) -> None:
+    peer = await working(running_hub)
+    async with typed(running_hub, "push", "ada", "ask me", "--watch") as command:
+        assigned = await peer.hear("task_assign")
+        task_id = assigned["task_id"]
+        question = {"request_id": f"{task_id}-1", "prompt": "Which one?"}
+        await peer.say(
+            peer.fact("task_accepted", assigned), peer.fact("input_required", assigned, **question)
+        )
+        said = await said_by(command)
+    assert said.code == 7
+    assert "Which one?" in said.err
+    assert f"hub tasks answer {task_id}" in said.err
+    assert (await run(running_hub, "tasks", "result", task_id)).code == 7
+    answered = await run(running_hub, "tasks", "answer", task_id, '"the left one"')
+    assert answered.code == 0, answered.err
+    assert (await peer.hear("task_input"))["value"] == "the left one"
+
+
+async def test_a_watched_push_that_is_cancelled_ends_with_3(running_hub: RunningHub) -> None:
+    peer = await working(running_hub)
+    async with typed(running_hub, "push", "ada", "stop me", "--watch") as command:
+        assigned = await peer.hear("task_assign")
+        await peer.say(peer.fact("task_accepted", assigned))
+        cancelled = await run(running_hub, "tasks", "cancel", assigned["task_id"], "--reason", "enough")
+        assert cancelled.records == [{"task_id": assigned["task_id"], "status": "cancelling"}]
+        assert (await peer.hear("task_cancel"))["reason"] == "enough"
+        proof = {"signals": ["TERM", "KILL"], "reaped": 2, "survivors": 0}
+        await peer.say(peer.fact("task_stopped", assigned, how="killed", proof=proof))
+        said = await said_by(command)
+    assert said.code == 3
+    assert said.records[-1]["ending"]["proof"]["survivors"] == 0
+
+
+async def test_a_watched_push_that_takes_too_long_ends_with_124(running_hub: RunningHub) -> None:
+    peer = await working(running_hub)
+    async with typed(running_hub, "push", "ada", "hurry", "--watch", "--timeout", "1s") as command:
+        assigned = await peer.hear("task_assign")
+        await peer.say(peer.fact("task_accepted", assigned))
+        await peer.hear("task_revoke")
+        await peer.say(
+            peer.fact("task_stopped", assigned, how="killed", proof={"reaped": 1, "survivors": 0})
+        )
+        said = await said_by(command)
+    assert said.code == 124, said.out
+
+
+async def test_text_of_agents_reaches_no_terminal_as_it_is(running_hub: RunningHub) -> None:
+    ending = {"type": "task_complete", "result": "\x1b]0;owned\x07"}
+    said = await pushed_and_watched(running_hub, "--no-json", progress=True, ending=ending)
+    assert said.code == 0
+    assert "almost \\x1b[2Jhalf" in said.out
+    assert "\\x1b]0;owned\\x07" in said.out
+    assert "\x1b" not in said.out + said.err
+
+
+async def test_a_push_to_an_agent_that_is_not_there_ends_with_6_and_says_queue(
+    running_hub: RunningHub,
+) -> None:
+    said = await run(running_hub, "push", "nobody", "work")
+    assert said.code == 6
+    assert said.out == ""
+    assert "nobody is not connected" in said.err
+    assert "--queue" in said.err
+    queued = await run(running_hub, "push", "nobody", "work", "--queue")
+    assert queued.code == 0
+    assert queued.records[0]["status"] == "queued"
+
+
+async def test_a_quiet_push_says_the_id_and_nothing_else(running_hub: RunningHub) -> None:
+    said = await run(running_hub, "push", "ada", "work", "--queue", "-q")
+    assert said.err == ""
+    assert (await running_hub.task(said.out.strip()))["description"] == "work"
+
+
+async def test_a_push_for_whoever_can_carries_everything_that_was_said(
+    running_hub: RunningHub, tmp_path: Path
+) -> None:
+    (tmp_path / "task.md").write_text("the task")
+    (tmp_path / "inputs.json").write_text('{"topics": ["sea"], "depth": 1}')
+    words = ["push", "--capability", "research", f"@{tmp_path}/task.md", "--plugin", "digest"]
+    words += ["--inputs", f"@{tmp_path}/inputs.json", "--input", "depth=2", "--priority", "high"]
+    words += ["--attempts", "5", "--timeout", "10m", "--key", "k-1", "--at", "2099-01-01T00:00+00:00"]
+    first = await run(running_hub, *words)
+    assert first.code == 0, first.err
+    task = await running_hub.task(first.records[0]["task_id"])
+    assert task["description"] == "the task"
+    assert task["needed_capabilities"] == ["research"]
+    assert task["inputs"] == {"topics": ["sea"], "depth": 2}
+    assert (task["plugin"], task["priority"], task["attempts_max"]) == ("digest", "high", 5)
+    again = await run(running_hub, *words)
+    assert again.records[0]["task_id"] == task["task_id"]
+    other = await run(running_hub, "push", "--any", "something else", "--key", "k-1")
+    assert other.code == 1
+    assert "idempotency" in other.err
+
+
+async def test_a_push_that_says_too_little_ends_with_2(running_hub: RunningHub) -> None:
+    for words in (("ada",), ("ada", "say", "hello"), ("--any", "ada", "hello"), ("ada", "x", "--timeout", "9")):
+        said = await run(running_hub, "push", *words)
+        assert said.code == 2, words
+
+
+async def test_a_push_without_the_right_to_push_ends_with_4(running_hub: RunningHub) -> None:
+    wrong = await run(running_hub, "push", "ada", "work", HUB_TOKEN="huba_nonsense")
+    assert wrong.code == 4
+    assert "--token-file" in wrong.err
+    viewer = await running_hub.token(role=Role.VIEWER)
+    said = await run(running_hub, "push", "ada", "work", HUB_TOKEN=viewer)
+    assert said.code == 4
+    assert "dispatcher" in said.err
+
+
+async def test_a_push_without_a_hub_ends_with_5_and_says_how_to_start_one() -> None:
+    unknown = await run(None, "push", "ada", "work")
+    assert unknown.code == 5
+    assert "hub serve" in unknown.err
+    silent = await run(None, "push", "ada", "work", "--hub", "http://127.0.0.1:9")
+    assert silent.code == 5
+    assert "No hub answers at http://127.0.0.1:9" in silent.err
+
+
+def test_durations_and_times_are_read_as_people_write_them() -> None:
+    assert [duration_ms(text) for text in ("500ms", "90s", "10m", "2h", "30d")] == [
+        *(500, 90_000, 600_000, 7_200_000, 2_592_000_000)
+    ]
+    assert moment_ms("1970-01-01T00:00:01+00:00") == 1000
+    for wrong in ("10", "m", "-5m", "5 weeks"):
+        with pytest.raises(Exception, match="write 90s"):
+            duration_ms(wrong)
+    with pytest.raises(Exception, match="write 2030"):
+        moment_ms("tomorrow")
+
+
+def test_values_are_json_where_they_are_json() -> None:
+    assert [value_of(text) for text in ("3", "[1]", "three", '"3"')] == [3, [1], "three", "3"]
+    assert inputs_of(("a=1", "b=x=y"), '{"a": 0, "c": true}') == {"a": 1, "b": "x=y", "c": True}
+    assert inputs_of((), None) is None
+    assert text_of("plain") == "plain"
+    for pairs, whole in ((("nothing",), None), ((), "[1]")):
+        with pytest.raises(Exception, match="--input"):
+            inputs_of(pairs, whole)
+    with pytest.raises(Exception, match="cannot read /nowhere"):
+        text_of("@/nowhere")
+
+
+def test_a_push_to_one_agent_now_asks_for_that_agent_and_nothing_else() -> None:
+    nothing = dict.fromkeys(("plugin", "whole", "timeout", "attempts", "key", "priority", "at"))
+    options = {**nothing, "to_any": False, "capabilities": (), "pairs": (), "queue": False}
+    path, body = request_of(("ada", "work"), options)
+    assert path == "/api/admin/push-task"
+    assert json.dumps(body) == '{"description": "work", "agent_id": "ada"}'
+    assert split_words(("work",), open_to_all=True) == (None, "work")
