@@ -125,7 +125,7 @@ class Agent:
             letters = await self._gather(runs)
             records, effects = self._decide(letters)
             effects = await self._record(records, effects, journal_thread)
-            self._history.note_turn(letters, records, effects)
+            self._history.note_turn(letters, effects)
             self._act(effects, line, runs, tasks)
 
     async def _gather(self, runs: Runs) -> list[DeskEvent]:

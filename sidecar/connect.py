@@ -122,6 +122,7 @@ class Sidecar:
         self._say = say
         self._status_changed = asyncio.Event()
         self._exit_code = 0
+        self.history = History(None, "")
 
     def run(self) -> int:
         """Connect, work, leave; the exit code. Nothing that this process writes is for others to read."""
@@ -139,12 +140,12 @@ class Sidecar:
         runners = runners_of(self.settings, self.folder, os.environ)
         place = await asyncio.to_thread(find_place, self.settings, self.folder)
         self._disk = JournalFile(self.folder.journal)
-        self.history = History(self.settings.history_file, f"sidecar:{self.settings.agent_id}:{os.getpid()}")
         try:
             self.book, notices = JournalBook.open(self._disk, lambda: InstanceId(secrets.token_hex(16)))
             for notice in notices:
                 log.error(notice)
                 self._say(notice)
+            self.history = History(self.settings.history_file, f"sidecar:{self.book.instance_id}")
             return await self._work(place, runners)
         except* (JournalBroken, JournalFull) as broken:
             raise SidecarError(f"the journal cannot be used: {broken.exceptions[0]}") from None

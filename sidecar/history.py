@@ -14,37 +14,38 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from protocol.frames import TaskAck
 from sidecar.clock import monotonic_ns
 from sidecar.effects import Effect, StartRun
-from sidecar.events import DeskEvent, RunEnded
-from sidecar.memory import Receipted, Record
+from sidecar.events import DeskEvent, HubSaid, RunEnded
 from sidecar.runners.contract import Finished
 
 _encode = msgspec.json.Encoder().encode
 
 
 class History:
-    """Appends one line a start, a finish and a receipt. A `None` path writes nothing."""
+    """Appends one line a start, a finish with a result, and a receipt. A `None` path writes nothing.
+
+    `process` names the instance: the key of a receipt is the number of its fact, which only that knows.
+    """
 
     def __init__(self, path: Path | None, process: str) -> None:
         self._process = process
         self._count = 0
         self._file: IO[bytes] | None = None if path is None else path.open("ab", buffering=1 << 16)
 
-    def note_turn(
-        self, letters: Sequence[DeskEvent], records: Sequence[Record], effects: Sequence[Effect]
-    ) -> None:
-        """What a turn decided, once it is recorded. Called before any of it is acted upon."""
+    def note_turn(self, letters: Sequence[DeskEvent], effects: Sequence[Effect]) -> None:
+        """What a turn heard and decided, once it is recorded. Called before any of it is acted upon."""
         if self._file is None:
             return
         for letter in letters:
-            if isinstance(letter, RunEnded):
-                outcome = letter.outcome
-                value = outcome.result.decode() if isinstance(outcome, Finished) else None
-                self._note("finish", letter.task_id, letter.generation, value, type(outcome).__name__.lower())
-        for record in records:
-            if isinstance(record, Receipted):
-                self._note("ack", None, None, record.seq)
+            match letter:
+                case RunEnded(outcome=Finished(result=result)):
+                    self._note("finish", letter.task_id, letter.generation, msgspec.Raw(result))
+                case HubSaid(frame=TaskAck() as ack) if ack.seq is not None:
+                    self._note("ack", ack.task_id, ack.generation, ack.status, str(ack.seq))
+                case _:
+                    pass
         for effect in effects:
             if isinstance(effect, StartRun):
                 self._note("start", effect.order.task_id, effect.order.generation)
