@@ -7,12 +7,19 @@ Never changes one: `lifecycle.py` does. All `*_ms` here are monotonic core time 
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
 
 from protocol.frames import StopProof
 from protocol.ids import AgentId, Generation, InstanceId, RequestId, TaskId
+
+# msgspec (seen with 0.22) reads `Raw | None` as null and nothing else. To it such a member is `Raw`, and
+# absent when it is None (`omit_defaults`): a ring file of turns gives back null as null, and None as None.
+if TYPE_CHECKING:
+    OptionalRaw = Raw | None
+else:
+    OptionalRaw = Raw
 
 
 class State(StrEnum):
@@ -115,13 +122,13 @@ class Ending(Struct, frozen=True, kw_only=True):
     """For a cancelled task the `how` of its `task_stopped`, or `unproven`."""
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class Question(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run asked a person, and the answer once there is one."""
 
     request_id: RequestId
     prompt: str
-    schema: Raw | None = None
-    answer: Raw | None = None
+    schema: OptionalRaw = None
+    answer: OptionalRaw = None
     answered_by: str | None = None
     is_acked: bool = False
 
@@ -138,13 +145,13 @@ class Usage(Struct, frozen=True, kw_only=True):
     cost: float | None = None
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the submitter asked for. Never changes after the push; a retry by hand copies it."""
 
     description: str = ""
     metadata: Raw = Raw(b"{}")
     plugin: str | None = None
-    inputs: Raw | None = None
+    inputs: OptionalRaw = None
     labels: dict[str, str] = {}
     priority: Priority = Priority.NORMAL
     assign_to: AgentId | None = None
@@ -164,7 +171,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     retry_of: TaskId | None = None
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One task on the board or in the ledger."""
 
     task_id: TaskId
@@ -202,7 +209,7 @@ class Task(Struct, frozen=True, kw_only=True):
     cancel_reason: str | None = None
     cancelled_by: str | None = None
 
-    result: Raw | None = None
+    result: OptionalRaw = None
     error: str | None = None
     ending: Ending | None = None
     progress: float | None = None
