@@ -31,6 +31,9 @@ HEAD_BYTES_MAX: Final = 64 * KIB
 BODY_MS: Final = 60_000
 """For a whole request body: 16 MiB at a slow 2.2 Mbit/s."""
 
+BODY_BYTES_MAX: Final = 32 * 1024 * KIB
+"""Of one request as it travels: twice the largest body that an endpoint takes, for the framing of chunks."""
+
 CONTROL_BURST: Final = 20
 CONTROL_PER_SECOND: Final = 1
 """Pings and pongs from a peer: ours go out every 20 s, theirs may come as often; above this it is a flood."""
@@ -94,6 +97,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._body_bytes = 0
         self._in_head = True
         self._entered: str | None = None
 
@@ -124,6 +128,11 @@ class GuardedHttp(HttpToolsProtocol):
                 self.transport.write(HEAD_TOO_LARGE)
                 self.transport.close()
                 return
+        else:
+            self._body_bytes += len(data)
+            if self._body_bytes > BODY_BYTES_MAX:
+                self.transport.abort()
+                return
         super().data_received(data)
 
     def _ends_head(self, data: bytes) -> bool:
@@ -134,17 +143,26 @@ class GuardedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
         self._set_deadline(self.config.head_ms)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header behind the body is one that nobody here asks for, and uvicorn keeps without a bound."""
+        if self._in_head:
+            super().on_header(name, value)
+        else:
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._body_bytes = 0
         self._set_deadline(BODY_MS)
         self.scope["state"]["connection"] = self
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._clear_deadline()
+        self._in_head = True
+        self._head_bytes = 0
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
