@@ -96,7 +96,6 @@ class Teller:
     def _publish(self, turn: Turn, settled: Settled, committed: Committed) -> None:
         """What passed by stands between the events of its turn, so that no progress is seen after the end."""
         self._note_events(committed.events)
-        self._note_events(committed.events)
         if committed.refused or not any(isinstance(effect, PassBy) for effect in settled.effects):
             self._feed.publish(committed.events)
             self._pass_by(settled.effects)
