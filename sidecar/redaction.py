@@ -42,7 +42,7 @@ protects.
 """
 
 _SHAPES: Final = (
-    r"hub\._[A-Za-z0-9_-]{8,}",
+    r"\bhub[advsj]_[A-Za-z0-9]{20,}",  # a hub's own tokens (security A1)
     r"\bsk-[A-Za-z0-9_-]{16,}",
     r"\bgh[pousr]_[A-Za-z0-9]{20,}",
     r"\bgithub_pat_[A-Za-z0-9_]{20,}",

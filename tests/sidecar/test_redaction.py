@@ -31,7 +31,8 @@ from tests.sidecar.runs import order
 
 SECRET = 'pa"ss\\wörd/9'
 KEYS = [
-    "hub._" + "a1B2c3D4e5",
+    "hubs_" + "a1B2c3D4e5" * 4 + "xyz" + "CRC32x",
+    "huba_" + "Z9" * 24 + "0",
     "sk-" + "proj-abcdefghijklmnop1234",
     "ghp_" + "a" * 36,
     "AKIA" + "ABCDEFGHIJKLMNOP",
