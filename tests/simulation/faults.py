@@ -116,6 +116,8 @@ class Plan(NamedTuple):
     has_short_timers: bool
     """Not with hub-only faults: a half-open link and a slow dial (45 s + 30 s) must fit into the grace."""
     is_hub_only: bool
+    kill_chance: float
+    """Of each run of work that kills its sidecar. Now and then it always does, until the hub gives up."""
 
 
 def draw_plan(die: Random, *, heavy: bool) -> Plan:
@@ -136,6 +138,7 @@ def draw_plan(die: Random, *, heavy: bool) -> Plan:
         commit_ms=die.choice((1.0, 5.0, 20.0)),
         has_short_timers=die.random() < 0.5 and not is_hub_only,
         is_hub_only=is_hub_only,
+        kill_chance=1.0 if die.random() < 0.1 else 0.3,
     )
 
 

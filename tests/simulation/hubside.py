@@ -274,7 +274,8 @@ class Hub:
             replied = letters[number][1]
             if replied is not None:
                 replied(Refusal(kind=RefusalKind.OVERLOADED, reason="storage_full"))
-        self._inbox.extendleft(letters[number] for number in reversed(again) if letters[number][1] is None)
+        kept = [letters[number] for number in again if letters[number][1] is None]
+        self._inbox.extendleft(letter for letter in reversed(kept) if not isinstance(letter[0], TimePassed))
         self._ahead_ms -= FULL_RETRY_MS
         self.world.scheduler.after(FULL_RETRY_MS, partial(self._turn, self.life))
 

@@ -72,6 +72,7 @@ class Truth:
         "log",
         "marks",
         "pushed",
+        "refused",
         "results",
         "rows",
         "spent",
@@ -98,6 +99,9 @@ class Truth:
         self.started: dict[tuple[TaskId, Generation], str] = {}
         self.results: dict[tuple[TaskId, Generation], bytes] = {}
         self.spent: dict[TaskId, Spent] = {}
+        self.refused: set[TaskId] = set()
+        """Rows that somebody else has written under the hub: a lost compare-and-set rolls nothing else back
+        (§3.6), so what follows from a name that was rebound in the same turn comes one turn later for them."""
         self.pushed: dict[TaskId, str] = {}
         """Every push that was answered 2xx, with its key."""
 

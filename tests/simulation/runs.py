@@ -32,9 +32,8 @@ from tests.simulation.faults import Fault
 if TYPE_CHECKING:
     from tests.simulation.sidecarside import Sidecar
 
-KILLS_MAX: Final = (1, 3, 9)
-"""How often one task's runs kill their sidecar: enough for strikes to show, not for the run to be about
-nothing else."""
+KILLS_MAX: Final = 9
+"""How often one task's runs kill their sidecar at the most: more often than any hub would try again."""
 
 KILL_MS: Final = 200
 """What a system needs to take a killed process group away."""
@@ -63,8 +62,8 @@ class Run:
         at_ms = die.choice((1.0, 50.0, 1_000.0, 8_000.0)) * die.random()
         if world.has_habit(Fault.RUN_REPORTS, 0.7):
             at_ms = self._draw_reports(at_ms)
-        if world.has_habit(Fault.RUN_KILLS_SIDECAR, 0.3) and world.may_kill(
-            self.order.task_id, die.choice(KILLS_MAX)
+        if world.has_habit(Fault.RUN_KILLS_SIDECAR, world.plan.kill_chance) and world.may_kill(
+            self.order.task_id, KILLS_MAX
         ):
             self._later(at_ms, self._kill_sidecar)
         elif world.has_habit(Fault.RUN_HANGS, 0.2):

@@ -113,6 +113,8 @@ class Witness:
         for row in rows:
             judge_row(truth, truth.rows.get(row.task_id), row, ledger.generation_floor)
             truth.rows[row.task_id] = row
+            truth.refused.discard(row.task_id)
+        truth.refused |= committed.refused
         self._judge_holders(rows, rebound)
         self._judge_marks(ledger, batch)
         for event in committed.events:
@@ -147,7 +149,8 @@ class Witness:
     def _judge_holders(self, rows: list[Task], is_rebound: bool) -> None:
         truth = self.world.truth
         for row in truth.rows.values() if is_rebound else rows:
-            a_holder_is_the_bound_instance(truth, row)
+            if row.task_id not in truth.refused:
+                a_holder_is_the_bound_instance(truth, row)
 
     def _judge_marks(self, ledger: MemoryLedger, batch: Batch) -> None:
         """What moved, against what the batch said it would move; after lost history the mark is set anew
@@ -204,6 +207,7 @@ class Witness:
         }
         truth.keys = dict(ledger.keys)
         truth.spent.clear()
+        truth.refused.clear()
         truth.pushed = {task_id: key for task_id, key in truth.pushed.items() if task_id in truth.rows}
         truth.finals_logged = {
             TaskId(event.task_id): event.offset
