@@ -251,8 +251,11 @@ class Runs:
             yield Violation("C10", f"generation {generation} was {what} after the cancel of {last}", task)
 
     def figures(self) -> dict[str, int]:
-        waste = sum(len(generations) - 1 for generations in self._tasks.values())
-        return {"starts": sum(self._starts.values()), "waste": waste}
+        ran: defaultdict[str, set[int]] = defaultdict(set)
+        for (_, task), generations in self._tasks.items():
+            ran[task] |= generations
+        starts = sum(map(len, ran.values()))
+        return {"starts": starts, "waste": starts - len(ran)}
 
 
 class Watchers:

@@ -28,7 +28,7 @@ ANSWER_S = 10.0
 
 @dataclass
 class Scene:
-    """Where the hub is, and when to stop."""
+    """Where the hub is, and when to stop asking for anything new."""
 
     address: str
     token: str
@@ -50,6 +50,13 @@ class Scene:
             async with asyncio.timeout(seconds):
                 await self.over.wait()
         return not self.over.is_set()
+
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        """Between two dials, also when all else is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()
 
 
 class Pusher:
@@ -168,10 +175,10 @@ class Watcher:
 
     async def run(self) -> None:
         try:
-            while not self._scene.over.is_set():
+            while True:
                 self._history.note("invoke", "event")
                 await self.follow_once()
-                await self._scene.rest(0.05)
+                await self._scene.pause(0.05)
         finally:
             self._history.close()
 

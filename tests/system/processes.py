@@ -36,6 +36,8 @@ class SidecarProcess:
         self.folder.mkdir()
         self.log = self.folder / "sidecar.log"
         self.runs = runs
+        self.environment: dict[str, str] = {}
+        """More of its settings, at every start."""
         self.url = url
         self._token = self.folder / "token"
         self._token.write_text(token)
@@ -60,6 +62,7 @@ class SidecarProcess:
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "SIDECAR_RETRY_FIRST_MS": "600",
             "SIDECAR_RETRY_MOST_MS": "2000",
+            **self.environment,
             **environment,
         }
         command = f"{sys.executable} -S {WORKER} {self.runs}"
