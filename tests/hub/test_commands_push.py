@@ -96,19 +96,6 @@ async def test_a_watched_push_that_is_cancelled_ends_with_3(running_hub: Running
     assert said.records[-1]["ending"]["proof"]["survivors"] == 0
 
 
-async def test_a_watched_push_that_takes_too_long_ends_with_124(running_hub: RunningHub) -> None:
-    peer = await working(running_hub)
-    async with typed(running_hub, "push", "ada", "hurry", "--watch", "--timeout", "1s") as command:
-        assigned = await peer.hear("task_assign")
-        await peer.say(peer.fact("task_accepted", assigned))
-        await peer.hear("task_revoke")
-        await peer.say(
-            peer.fact("task_stopped", assigned, how="killed", proof={"reaped": 1, "survivors": 0})
-        )
-        said = await said_by(command)
-    assert said.code == 124, said.out
-
-
 async def test_text_of_agents_reaches_no_terminal_as_it_is(running_hub: RunningHub) -> None:
     ending = {"type": "task_complete", "result": "\x1b]0;owned\x07"}
     said = await pushed_and_watched(running_hub, "--no-json", progress=True, ending=ending)

@@ -99,6 +99,13 @@ async def test_a_watcher_lives_through_a_restart_of_the_hub(hub_process: HubProc
     ]
 
 
+async def test_a_task_whose_time_is_over_ends_with_124(running_hub: RunningHub) -> None:
+    async with running_hub.http() as client:
+        body = {"description": "too late", "assign_to": "ada", "start_by": 1}
+        pushed = (await client.post("/api/tasks", json=body)).json()
+    assert (await run(running_hub, "watch", pushed["task_id"])).code == 124
+
+
 async def test_a_watcher_whose_token_is_no_good_ends_with_4(running_hub: RunningHub) -> None:
     assert (await run(running_hub, "watch", "--all", HUB_TOKEN="hubv_nonsense")).code == 4
 

@@ -1,0 +1,128 @@
+"""`hub tasks`, `hub dead` and `hub agents`, typed against a real hub."""
+
+from __future__ import annotations
+
+from tests.hub.conftest import RunningHub
+from tests.hub.peers import V2Peer
+from tests.hub.typing_hands import run
+
+
+async def ended(hub: RunningHub, ending: str, *, attempts: int = 1, **more: object) -> str:
+    """A task that an agent has accepted and ended so."""
+    peer = await V2Peer.dial(hub.ws_address, token=await hub.token("ada"))
+    await peer.identify("ada", instance_id=f"instance-{ending}-{attempts}")
+    pushed = await hub.push("ada", f"to be {ending}", attempts_max=attempts)
+    assigned = await peer.hear("task_assign")
+    await peer.say(peer.fact("task_accepted", assigned), peer.fact(ending, assigned, **more))
+    await peer.hear("task_ack")
+    await peer.hear("task_ack")
+    await peer.hang_up()
+    return str(pushed["task_id"])
+
+
+async def test_tasks_are_listed_by_what_they_are(running_hub: RunningHub) -> None:
+    done = await ended(running_hub, "task_complete", result=[1, 2])
+    waiting = (await running_hub.push("bob", "a question of\ntime", queue=True))["task_id"]
+    everything = await run(running_hub, "tasks", "list", "-q")
+    assert everything.out.split() == [waiting, done]
+    assert (await run(running_hub, "tasks", "list", "--limit", "1", "-q")).out.split() == [waiting]
+    for words in (("--state", "completed"), ("--agent", "ada"), ("--grep", "complete")):
+        assert (await run(running_hub, "tasks", "list", "-q", *words)).out.split() == [done], words
+    wrong = await run(running_hub, "tasks", "list", "--state", "sleeping")
+    assert wrong.code == 2
+    assert "state: Expected one of" in wrong.err
+    table = await run(running_hub, "tasks", "list", "--no-json")
+    assert table.out.splitlines()[0].split()[:3] == ["TASK", "ID", "STATE"]
+    assert "a question of time" in table.out
+
+
+async def test_a_result_is_json_and_the_code_tells_how_the_task_ended(running_hub: RunningHub) -> None:
+    done = await ended(running_hub, "task_complete", result={"name": "\u202eabc"})
+    said = await run(running_hub, "tasks", "result", done)
+    assert (said.code, said.out) == (0, '{"name": "\\u202eabc"}\n')
+    lost = await ended(running_hub, "task_failed", error="no luck", retryable=False)
+    said = await run(running_hub, "tasks", "result", lost)
+    assert (said.code, said.out) == (1, "")
+    assert "no luck" in said.err
+    waiting = (await running_hub.push("bob", "later", queue=True))["task_id"]
+    said = await run(running_hub, "tasks", "result", waiting)
+    assert said.code == 1
+    assert f"hub watch {waiting}" in said.err
+    assert (await run(running_hub, "tasks", "result", "task-0000000000000000")).code == 6
+
+
+async def test_a_task_is_shown_with_its_history_and_the_reason_why_it_waits(
+    running_hub: RunningHub,
+) -> None:
+    done = await ended(running_hub, "task_complete", result=1)
+    shown = await run(running_hub, "tasks", "get", done, "--no-json")
+    assert "description   to be task_complete" in shown.out
+    assert "1970" not in shown.out
+    history = await run(running_hub, "tasks", "events", done)
+    assert [one["event"] for one in history.records][-1] == "task_complete"
+    assert (await run(running_hub, "tasks", "log", done)).out == ""
+    waiting = (await running_hub.push("bob", "later", queue=True))["task_id"]
+    why = await run(running_hub, "tasks", "explain", waiting)
+    assert why.records[0]["agents"][0]["agent_id"] == "ada"
+    table = await run(running_hub, "tasks", "explain", waiting, "--no-json")
+    assert "AGENT ID  RULE" in table.out
+
+
+async def test_one_task_that_cannot_be_cancelled_keeps_no_other_from_it(running_hub: RunningHub) -> None:
+    first = (await running_hub.push("bob", "one", queue=True))["task_id"]
+    second = (await running_hub.push("bob", "two", queue=True))["task_id"]
+    said = await run(running_hub, "tasks", "cancel", first, "task-0000000000000000", second)
+    assert said.code == 6
+    assert [one["status"] for one in said.records] == ["cancelled", "cancelled"]
+    assert "task-0000000000000000: There is no task" in said.err
+    again = await run(running_hub, "tasks", "cancel", first)
+    assert again.code == 1
+    assert "invalid_state" in again.err
+    retried = await run(running_hub, "tasks", "retry", first)
+    assert retried.records[0]["retry_of"] == first
+    assert retried.records[0]["task_id"] != first
+    nothing = await run(running_hub, "tasks", "answer", second, "yes")
+    assert nothing.code == 6
+    assert "asks nothing" in nothing.err
+
+
+async def test_dead_letters_are_listed_and_run_again_once(running_hub: RunningHub) -> None:
+    dead = await ended(running_hub, "task_failed", attempts=2, error="broken", retryable=False)
+    # A failure that is not worth a retry is `failed`; dead are those whose attempts are used up.
+    assert (await run(running_hub, "dead", "list")).out == ""
+    peer = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("ada"))
+    await peer.identify("ada", instance_id="another")
+    dead = (await running_hub.push("ada", "twice", attempts_max=2))["task_id"]
+    for _ in range(2):
+        assigned = await peer.hear("task_assign")
+        await peer.say(
+            peer.fact("task_accepted", assigned),
+            peer.fact("task_failed", assigned, error="broken", retry_after_ms=1),
+        )
+    await peer.hang_up()
+    listed = await run(running_hub, "dead", "list")
+    assert [one["task_id"] for one in listed.records] == [dead]
+    again = await run(running_hub, "dead", "retry", "--all")
+    assert [one["retry_of"] for one in again.records] == [dead]
+    assert (await run(running_hub, "dead", "retry", "--all")).out == ""
+    assert (await run(running_hub, "dead", "retry")).code == 2
+    assert (await run(running_hub, "dead", "retry", dead)).code == 0
+
+
+async def test_agents_are_shown_and_steered(running_hub: RunningHub) -> None:
+    peer = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("ada"))
+    await peer.identify("ada", capabilities=["sums", "words"])
+    table = await run(running_hub, "agents", "list", "--no-json")
+    assert "sums, words" in table.out
+    shown = await run(running_hub, "agents", "get", "ada", "--no-json")
+    assert "DURATION MS" in shown.out
+    assert (await run(running_hub, "agents", "get", "ada")).records[0]["connected"] is True
+    for word, status in (("pause", "paused"), ("resume", "resumed"), ("drain", "draining")):
+        said = await run(running_hub, "agents", word, "ada")
+        assert (said.code, said.records[0]["status"]) == (0, status)
+    assert (await peer.hear("goaway"))["type"] == "goaway"
+    await run(running_hub, "agents", "disconnect", "ada")
+    await peer.closed()
+    missing = await run(running_hub, "agents", "pause", "nobody")
+    assert missing.code == 6
+    assert "nobody" in missing.err
