@@ -91,7 +91,8 @@ def cancel(office: Office, event: CancelRequested, draft: Draft) -> None:
         draft.reply = wrong_state(task)
     else:
         if task.state is not State.CANCELLING:
-            is_reachable = task.state is not State.RECOVERING and office.agent_of(task.holder) is not None
+            # A v1 holder that is back may be spoken to although its task is still `recovering`.
+            is_reachable = office.agent_of(task.holder) is not None
             happening = CancelAsked(event.by, event.reason, is_reachable)
             decision = office.apply(task, happening, draft)
             assert decision is not None, "whatever is open can be cancelled"
