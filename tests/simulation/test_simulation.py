@@ -32,6 +32,8 @@ FORMERLY_FAILING = (
     (354, False),
     (554, False),
     (779, False),
+    (1152, True),
+    (2029, False),
     (12066, False),
     (16016, False),
     (18053, False),
