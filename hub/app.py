@@ -37,10 +37,11 @@ from hub.errors import Closing, ConfigurationError
 from hub.feed import Feed
 from hub.firststart import RENEWED, admin_of_start
 from hub.history import History
-from hub.housekeeping import forget, watch_disk, watch_tokens
+from hub.housekeeping import forget, watch_disk, watch_tokens, write_audit
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
 from hub.metrics import Metrics
 from hub.parts import Parts
+from hub.poison import Poison
 from hub.ports import Loaded, StorageBroken
 from hub.registry import Registry
 from hub.settings import Settings
@@ -95,12 +96,15 @@ def snapshot_of(board: Board, clock: HubClock) -> Raw:
     return Raw(encode({"counts": board.count(), "agents": board.view_agents(clock.now())}))
 
 
-def registry_of(settings: Settings, clock: HubClock, metrics: Metrics, authority: Authority) -> Registry:
+def registry_of(
+    settings: Settings, clock: HubClock, metrics: Metrics, authority: Authority, audit: Audit
+) -> Registry:
     return Registry(
         settings=settings,
         clock=clock,
         metrics=metrics,
         authority=authority,
+        audit=audit,
         strangers=Cap(
             "strangers",
             most=settings.strangers_max,
@@ -145,6 +149,7 @@ def dispatcher_of(
         roll=random.Random().random,  # noqa: S311 - jitter, not a secret
         crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
         turns=turns,
+        poison=Poison(settings.poison_file),
         inbox_letters_max=settings.inbox_letters_max,
         turn_letters_max=settings.turn_letters_max,
     )
@@ -160,6 +165,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         stack.push_async_callback(ledger.close)
         passing = PassingKept(ledger)
         stack.push_async_callback(passing.flush)
+        audit = Audit(ledger, clock)
+        stack.push_async_callback(audit.flush)
         queries = Queries(database)
         stack.callback(queries.close)
         history = History(settings.history_file)
@@ -176,7 +183,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         turns = turns_of(settings, loaded, now)
         if turns is not None:
             stack.callback(turns.close)
-        registry = registry_of(settings, clock, metrics, authority)
+        registry = registry_of(settings, clock, metrics, authority, audit)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
         teller = Teller(registry, feed, passing, metrics, history)
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
@@ -200,7 +207,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             throttle=Throttle(
                 trusted=Trusted(settings.trusted_proxies), pushes_per_second=settings.pushes_per_second
             ),
-            audit=Audit(ledger, lambda: clock.now().wall_ms),
+            audit=audit,
         )
 
 
@@ -241,6 +248,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 parts.registry.sweep(),
                 watch_disk(parts),
                 watch_tokens(parts),
+                write_audit(parts),
                 forget(parts),
                 parts.passing.run(parts.clock),
             )

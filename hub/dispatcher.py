@@ -19,7 +19,7 @@ from hub.core.board import NOTHING, Board
 from hub.core.effects import Reply
 from hub.core.events import Event, TaskSubmitted, TimePassed
 from hub.core.task import Task
-from hub.core.turn import Turn
+from hub.core.turn import LetterBroke, Turn
 from hub.errors import Closing, Overloaded
 from hub.ports import Batch, Committed, Ledger, StorageFull
 from protocol.ids import TaskId
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hub.crashpoints import Crasher
     from hub.link import Link
     from hub.metrics import Metrics
+    from hub.poison import Poison
     from hub.telling import Teller
     from hub.turns import TurnsKept
 
@@ -83,6 +84,7 @@ class Dispatcher:
         roll: Callable[[], float],
         crasher: Crasher,
         turns: TurnsKept | None,
+        poison: Poison,
         inbox_letters_max: int,
         turn_letters_max: int,
     ) -> None:
@@ -94,6 +96,7 @@ class Dispatcher:
         self._roll = roll
         self._crasher = crasher
         self._turns = turns
+        self._poison = poison
         self._inbox_letters_max = inbox_letters_max
         self._turn_letters_max = turn_letters_max
         self._inbox: deque[list[Letter]] = deque()
@@ -192,7 +195,7 @@ class Dispatcher:
 
     async def _decide(self, letters: list[Letter]) -> Turn:
         """Read what the board lacks, then let it decide in one breath."""
-        events = [letter.event for letter in letters]
+        events = [self._poison.defused(letter.event) for letter in letters]
         wants = [want for event in events if (want := self._board.wants(event)) is not NOTHING]
         learned: tuple[Task, ...] = ()
         if wants:
@@ -206,7 +209,11 @@ class Dispatcher:
             self._turns.keep(events, now, rolls, learned)
         if self._is_time_said and any(isinstance(event, TimePassed) for event in events):
             self._is_time_said = False
-        return Turn(self._board, events, now, rolls)
+        try:
+            return Turn(self._board, events, now, rolls)
+        except LetterBroke as broke:
+            self._poison.note(broke.letter, str(broke))
+            raise
 
     async def _record(self, turn: Turn, letters: list[Letter]) -> Committed | None:
         """Commit; None when there was no room, and everything is as if the turn had not been."""

@@ -168,6 +168,10 @@ more."""
         return self.state_dir / "hub.db"
 
     @property
+    def poison_file(self) -> Path:
+        return self.state_dir / "poison.jsonl"
+
+    @property
     def turns_file(self) -> Path:
         return self.state_dir / "turns.ring"
 

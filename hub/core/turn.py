@@ -35,6 +35,14 @@ Refused = frozenset[TaskId]
 NOBODY: Refused = frozenset()
 
 
+class LetterBroke(Exception):
+    """The board has failed on a letter: a bug of ours. Nothing of this turn may be written or told."""
+
+    def __init__(self, letter: Event, bug: Exception) -> None:
+        super().__init__(f"{type(letter).__name__}: {type(bug).__name__}: {bug}")
+        self.letter = letter
+
+
 class Settled(Struct, frozen=True):
     """What follows from a commit: replies by the place of their letter, effects in order, and letters to ask
     again.
@@ -56,9 +64,15 @@ class Turn:
         self.now = now
         self._epoch, self._generation_floor = board.epoch, board.generation_floor
         dice = iter(rolls)
-        self.answers: list[Answer] = [board.handle(letter, now, next(dice)) for letter in letters]
+        self.answers: list[Answer] = [self._ask(letter, next(dice)) for letter in letters]
         self.seating = board.match(now, next(dice))
         self.changes: tuple[Change, ...] = tuple(coalesced(self._all_changes()))
+
+    def _ask(self, letter: Event, roll: float) -> Answer:
+        try:
+            return self._board.handle(letter, self.now, roll)
+        except Exception as bug:
+            raise LetterBroke(letter, bug) from bug
 
     @property
     def touched(self) -> Refused:

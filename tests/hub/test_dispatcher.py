@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from msgspec import Raw
@@ -26,6 +27,7 @@ from hub.errors import Closing, Overloaded
 from hub.feed import Feed
 from hub.history import History
 from hub.metrics import Metrics
+from hub.poison import Poison
 from hub.ports import Batch, Committed, CommittedEvent, Found, Loaded, StorageBroken, StorageFull
 from hub.registry import Registry
 from hub.settings import Settings
@@ -91,12 +93,14 @@ class Loop:
         inbox_letters_max: int = 100,
         turn_letters_max: int = 50,
         monotonic: Callable[[], int] = monotonic_ms,
+        poison: Poison | None = None,
+        board: type[Board] = Board,
     ) -> None:
         settings = Settings(port=0)
         self.ledger = SlowLedger()
         self.clock = HubClock(monotonic)
         self.metrics = Metrics()
-        self.board = Board(Policy(), epoch="e1", now=self.clock.now())
+        self.board = board(Policy(), epoch="e1", now=self.clock.now())
         authority = Authority(b"p" * 32, lambda: 0)
         strangers = Cap("strangers", most=1, most_per_address=1, trusted=Trusted(), metrics=self.metrics)
         self.registry = Registry(
@@ -126,6 +130,7 @@ class Loop:
             roll=random.Random(1).random,
             crasher=Crasher(),
             turns=None,
+            poison=Poison(Path("no such folder/poison")) if poison is None else poison,
             inbox_letters_max=inbox_letters_max,
             turn_letters_max=turn_letters_max,
         )
@@ -137,7 +142,11 @@ class Loop:
 
 @asynccontextmanager
 async def turning(monotonic: Callable[[], int] = monotonic_ms, **limits: int) -> AsyncIterator[Loop]:
-    loop = Loop(monotonic=monotonic, **limits)
+    loop = Loop(
+        monotonic=monotonic,
+        inbox_letters_max=limits.get("inbox_letters_max", 100),
+        turn_letters_max=limits.get("turn_letters_max", 50),
+    )
     async with asyncio.TaskGroup() as group:
         run = group.create_task(loop.dispatcher.run())
         yield loop
