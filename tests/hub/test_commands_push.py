@@ -147,7 +147,12 @@ async def test_a_push_for_whoever_can_carries_everything_that_was_said(
 
 
 async def test_a_push_that_says_too_little_ends_with_2(running_hub: RunningHub) -> None:
-    for words in (("ada",), ("ada", "say", "hello"), ("--any", "ada", "hello"), ("ada", "x", "--timeout", "9")):
+    for words in (
+        ("ada",),
+        ("ada", "say", "hello"),
+        ("--any", "ada", "hello"),
+        ("ada", "x", "--timeout", "9"),
+    ):
         said = await run(running_hub, "push", *words)
         assert said.code == 2, words
 

@@ -1,0 +1,68 @@
+"""`hub db` on the ledger of a hub that runs, and of one that does not."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.hub.conftest import HubProcess
+from tests.hub.typing_hands import run
+
+
+async def test_a_running_hub_is_backed_up_checked_and_restored_elsewhere(
+    hub_process: HubProcess, tmp_path: Path
+) -> None:
+    hub_process.start()
+    task_id = (await hub_process.push("ada", "to be kept", queue=True))["task_id"]
+    here = ("--state-dir", str(tmp_path / "state"))
+    copy = str(tmp_path / "copies" / "one.db")
+    made = await run(None, "db", "backup", copy, *here)
+    assert (made.code, made.records[0]["ok"]) == (0, True), made.err
+    again = await run(None, "db", "backup", copy, *here)
+    assert again.code == 1
+    assert "never overwrites" in again.err
+    checked = await run(None, "db", "check", *here)
+    assert (checked.code, checked.records[0]["findings"]) == (0, [])
+    assert (await run(None, "db", "check", *here, "--no-json")).out.startswith("ok ")
+    busy = await run(None, "db", "upgrade", *here)
+    assert busy.code == 1, "a running hub holds its database"
+    hub_process.signal(signal.SIGTERM)
+    hub_process.wait()
+    upgraded = await run(None, "db", "upgrade", *here)
+    assert upgraded.records[0]["version"] == upgraded.records[0]["version_before"] >= 1
+    refused = await run(None, "db", "restore", copy, *here)
+    assert refused.code == 1
+    assert "move it away" in refused.err
+    for path in (tmp_path / "state").glob("hub.db*"):
+        path.unlink()
+    restored = await run(None, "db", "restore", copy, *here)
+    assert restored.code == 0, restored.err
+    hub_process.start()
+    assert (await hub_process.task(task_id))["description"] == "to be kept"
+
+
+async def test_a_damaged_database_is_found_and_ends_with_1(tmp_path: Path) -> None:
+    missing = await run(None, "db", "check", "--state-dir", str(tmp_path))
+    assert missing.code == 1
+    assert "There is no database" in missing.err
+    (tmp_path / "hub.db").write_bytes(b"nothing that SQLite knows" * 400)
+    damaged = await run(None, "db", "check", "--state-dir", str(tmp_path))
+    assert damaged.code == 1
+    assert "cannot be used" in damaged.err
+
+
+async def test_the_turns_of_a_hub_are_listed(hub_process: HubProcess, tmp_path: Path) -> None:
+    here = ("--state-dir", str(tmp_path / "state"))
+    nothing = await run(None, "db", "turns", *here)
+    assert nothing.code == 6
+    assert "HUB_TURNS_BYTES" in nothing.err
+    hub_process.start(HUB_TURNS_BYTES="1000000")
+    await hub_process.push("ada", "work", queue=True)
+    hub_process.stop()
+    table = await run(None, "db", "turns", *here, "--no-json")
+    assert table.out.splitlines()[1].split()[1] == "start"
+    assert "TaskSubmitted" in table.out
+    whole = await run(None, "db", "turns", *here)
+    assert [one["type"] for one in whole.records][:2] == ["start", "turn"]
+    (tmp_path / "junk").write_text("{}\n")
+    assert (await run(None, "db", "turns", str(tmp_path / "junk"))).code == 1
