@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from hub.api import agents, health, messages, sessions, submit, tasks, tokens
 from hub.api.documents import asyncapi, docs_page, openapi
 from hub.api.endpoint import Call, Endpoint, as_route
+from hub.auth import Scope
 from hub.version import VERSION
 from hub.web.pages import web_routes
 
@@ -27,7 +28,7 @@ def as_json(document: object) -> Response:
 
 
 async def openapi_document(call: Call) -> Response:
-    return as_json(openapi(ENDPOINTS, VERSION))
+    return as_json(openapi(DOCUMENTED, VERSION))
 
 
 async def asyncapi_document(call: Call) -> Response:
@@ -35,7 +36,7 @@ async def asyncapi_document(call: Call) -> Response:
 
 
 async def docs(call: Call) -> Response:
-    return docs_page(ENDPOINTS)
+    return docs_page(DOCUMENTED)
 
 
 DOCUMENTS: Final = (
@@ -56,6 +57,25 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *health.ENDPOINTS,
     *DOCUMENTS,
 )
+
+
+async def served_apart(call: Call) -> Response:
+    """The feed is a stream with a watcher of its own (`hub/watching.py`); here it is only documented."""
+    raise AssertionError(f"{call.endpoint.path} is routed to its own endpoint")
+
+
+FEED: Final = Endpoint(
+    "GET",
+    "/api/feed",
+    "The live feed as Server-Sent Events; Last-Event-ID resumes it",
+    served_apart,
+    Scope.FEED_READ,
+    query=("since", "task", "agent", "kind"),
+    refusals=(422, 503),
+    tag="feed",
+)
+
+DOCUMENTED: Final = (*ENDPOINTS, FEED)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -11,10 +11,10 @@ def openapi_command() -> None:
     import msgspec
 
     from hub.api.documents import openapi
-    from hub.api.routes import ENDPOINTS
+    from hub.api.routes import DOCUMENTED
     from hub.version import VERSION
 
-    click.echo(msgspec.json.format(msgspec.json.encode(openapi(ENDPOINTS, VERSION)), indent=2))
+    click.echo(msgspec.json.format(msgspec.json.encode(openapi(DOCUMENTED, VERSION)), indent=2))
 
 
 @click.command("asyncapi")
