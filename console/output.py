@@ -116,7 +116,7 @@ class Output:
         if self.is_json:
             self.record(record)
             return
-        shown = {name: value for name, value in record.items() if not is_nothing(value)}
+        shown = {harmless(name): value for name, value in record.items() if not is_nothing(value)}
         width = max(map(len, shown), default=0)
         for name, value in shown.items():
             text = value if isinstance(value, str) else words_of(value, name)

@@ -1,4 +1,4 @@
-"""`hub serve` as a person starts it: its first screen, its token, what it refuses, and what it leaves behind."""
+"""`hub serve` as a person starts it: first screen, token, refusals; and how commands find it afterwards."""
 
 from __future__ import annotations
 
