@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
+from hub.audit import NOBODY
 from hub.auth import Identity
 from hub.auth import Scope as Right
 from hub.guards import GuardedWebSocket
@@ -100,11 +101,18 @@ class AgentDoor:
         address = connection.client.host if connection.client is not None else "local"
         checked = self._check(connection)
         if isinstance(checked, Denial):
+            self._note(checked, connection, address)
             await deny(checked, send)
         elif not self._registry.strangers.enter(address):
             await deny(FULL, send)
         else:
             await self._serve(scope, receive, send, address, checked)
+
+    def _note(self, denial: Denial, connection: HTTPConnection, address: str) -> None:
+        if denial.status in (401, 403):
+            identity = self._registry.authority.check(bearer_of(connection) or "")
+            actor = identity.token_id if identity is not None else NOBODY
+            self._registry.audit.refused(actor, f"/ws {denial.body['error']}", address=address)
 
     def _check(self, connection: HTTPConnection) -> Denial | Identity | None:
         """Whose token the header shows, None without a header, or why the door stays shut."""

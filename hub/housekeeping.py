@@ -1,4 +1,4 @@
-"""What a hub does now and then: look at the disk, look at tokens, write down which were used, forget.
+"""What a hub does now and then: look at the disk and at tokens, write down who did what, forget.
 
 Owns the intervals. Everything here may be late, or fail without harm: what fails is logged and tried again.
 """
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DISK_EVERY_MS: Final = 2_000
 TOKENS_EVERY_MS: Final = 60_000
 """Sockets of tokens that have expired are closed at the latest after this (security A5)."""
+
+AUDIT_EVERY_MS: Final = 1_000
+"""What a kill may cost of the audit's quick half."""
 
 FORGET_EVERY_MS: Final = 3_600_000
 """Rows that are past their age go within the hour."""
@@ -44,6 +47,13 @@ async def watch_tokens(parts: Parts) -> None:
             await parts.tokens.note_used(parts.authority.take_used())
         except StorageFull:
             continue  # when a token was last used is nice to know, no more
+
+
+async def write_audit(parts: Parts) -> None:
+    """Write down what was done and refused since the last look."""
+    while True:
+        await parts.clock.sleep_until(parts.clock.now().ms + AUDIT_EVERY_MS)
+        await parts.audit.flush()
 
 
 async def forget(parts: Parts) -> None:

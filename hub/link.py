@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hub.audit import NOBODY
 from hub.auth import Identity, Scope
 from hub.core.events import AgentIdentified, BadFactHeard, Event, FrameHeard, LinkLost, Sender
 from hub.guards import GuardedWebSocket
@@ -171,7 +172,7 @@ class Link:
     def _introduce(self, frame: Identify) -> AgentIdentified | None:
         identity = self.identity
         if identity is None and frame.token is not None:
-            identity = self._registry.authority.check(frame.token)
+            identity = self.identity = self._registry.authority.check(frame.token)
         if identity is None:
             self._registry.metrics.refused_tokens.inc()
             self._refuse(frame, ErrorCode.INVALID_TOKEN, CloseCode.INVALID_TOKEN)
@@ -242,6 +243,8 @@ class Link:
                 error=error.value, message_type="identify", retry_after_ms=retry_after_ms, errors=errors
             )
         )
+        actor = self.identity.token_id if self.identity is not None else NOBODY
+        self._registry.audit.refused(actor, f"/ws {error.value} {frame.agent_id}", address=self.address)
         hold_ms = self._registry.hold_ms(self.address, frame.agent_id)
         self.hang_up(close, close_rule(close).sentence, hold_ms=hold_ms)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
+from hub.audit import Jotter, NoAudit
 from hub.census import Cap
 from hub.clock import HubClock
 from hub.core.effects import HangUp, Tell, TellOthers
@@ -82,12 +83,14 @@ class Registry:
         metrics: Metrics,
         authority: Authority,
         strangers: Cap,
+        audit: Jotter | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.metrics = metrics
         self.authority = authority
         self.strangers = strangers
+        self.audit: Jotter = audit or NoAudit()
         self.quarantine = Quarantine()
         self.is_draining = False
         self._agents_connected = 0
@@ -190,6 +193,10 @@ class Registry:
         """A link is closed because it said too much."""
         assert link.identity is not None
         is_out = self.quarantine.note_close(link.identity.token_id, self.clock.now_ms())
+        if is_out:
+            self.audit.jot(
+                "agent_quarantined", link.identity.token_id, str(link.agent_id), address=link.address
+            )
         extra = {"agent_id": link.agent_id, "is_quarantined": is_out}
         logger.warning("! an agent says too much", extra=extra)
 

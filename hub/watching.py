@@ -16,9 +16,10 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from hub.api import problems
-from hub.api.endpoint import authorise
+from hub.api.endpoint import address_of, authorise
 from hub.api.problems import Problem
 from hub.api.session import cookie_name, session_identity
+from hub.audit import NOBODY
 from hub.auth import Identity
 from hub.auth import Scope as Right
 from hub.buckets import Bucket
@@ -201,10 +202,15 @@ class FeedDoor:
         await receive()  # websocket.connect
         connection = HTTPConnection(scope)
         if not is_welcome(connection, self._parts.settings):
+            self._parts.audit.refused(
+                NOBODY, "/ws/feed a page of another site", address=address_of(connection)
+            )
             await deny(WRONG_ORIGIN, send)
             return
         who = caller_of(connection, self._parts)
         if who is None or not who.may(Right.FEED_READ):
+            actor = who.token_id if who is not None else NOBODY
+            self._parts.audit.refused(actor, "/ws/feed unauthorized", address=address_of(connection))
             await self._send_away(send, receive)
             return
         try:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.api import problems
 from hub.api.problems import Problem
 from hub.api.session import session_identity
+from hub.audit import NOBODY
 from hub.auth import LEAST_ROLE, Identity, Scope
 from hub.core.effects import Granted, Refusal, Reply
 from hub.core.events import Event
@@ -84,9 +85,17 @@ class Call:
         return self.identity.label or str(self.identity.token_id)
 
     async def note(self, action: str, detail: str, *, actor: str | None = None) -> None:
-        """For the audit: who did this, from where."""
-        address = self.request.client.host if self.request.client is not None else ""
-        await self.parts.audit(action, actor or self.by, detail, address=address)
+        """For the audit: who did this, from where. Durable when it returns."""
+        await self.parts.audit(action, actor or self.actor, detail, address=address_of(self.request))
+
+    def jot(self, action: str, detail: str) -> None:
+        """The same for what the log of the tasks has durably: nobody waits for it."""
+        self.parts.audit.jot(action, self.actor, detail, address=address_of(self.request))
+
+    @property
+    def actor(self) -> str:
+        """The caller for the audit: labels are chosen by people, and two tokens may have the same."""
+        return str(self.identity.token_id)
 
     def path(self, name: str) -> str:
         value = self.request.path_params[name]
@@ -167,6 +176,17 @@ def bearer_of(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token else None
 
 
+def address_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client is not None else ""
+
+
+def note_refusal(request: Request, parts: Parts, error: str) -> None:
+    """For the audit: which token wanted what it may not, if it was one of ours."""
+    who = parts.authority.check(bearer_of(request) or "")
+    actor = str(who.token_id) if who is not None else NOBODY
+    parts.audit.refused(actor, f"{request.method} {request.url.path} {error}", address=address_of(request))
+
+
 def who_calls(request: Request, parts: Parts) -> Identity | None:
     """The bearer token decides; only without one does the page's cookie count (security B2)."""
     token = bearer_of(request)
@@ -178,8 +198,9 @@ def who_calls(request: Request, parts: Parts) -> Identity | None:
 def not_believed(request: Request, parts: Parts) -> Problem:
     """401, and after too many of them from one address 429: guessing must not be cheap."""
     parts.metrics.refused_tokens.inc()
-    address = request.client.host if request.client is not None else ""
-    wait_ms = parts.throttle.failed(address, parts.clock.now().ms)
+    wait_ms = parts.throttle.failed(address_of(request), parts.clock.now().ms)
+    if wait_ms is None:
+        note_refusal(request, parts, "unauthorized")
     return problems.unauthorized() if wait_ms is None else problems.rate_limited(wait_ms)
 
 
@@ -214,6 +235,8 @@ def as_route(endpoint: Endpoint, parts: Parts) -> Route:
             who = authorise(request, parts, endpoint.needs)
             return respond(await endpoint.handle(Call(request, parts, endpoint, who)))
         except Problem as problem:
+            if problem.status == 403:
+                note_refusal(request, parts, problem.error)
             return problems.respond(problem)
         except ClientDisconnect:
             return Response(status_code=499)

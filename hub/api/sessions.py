@@ -57,6 +57,7 @@ async def log_out(call: Call) -> Response:
     if found is not None:
         parts.sessions.forget(found[3], now)
         parts.feed.close_session(found[3])
+        await call.note("logged_out", "page", actor=str(found[0]))
     response = Response(msgspec.json.encode(StatusView(status="logged_out")), media_type="application/json")
     set_cookie(response, call.request, "")
     return response

@@ -78,6 +78,7 @@ async def push_task(call: Call) -> Told:
         trace=call.request.headers.get("traceparent"),
     )
     task = task_of(await call.ask(event_of(call, spec, must_be_connected=not body.queue)))
+    call.jot("task_pushed", f"{task.task_id} {body.agent_id}")
     waits_for_agent = task.state is State.QUEUED and not call.parts.board.is_connected(spec.assign_to)
     status, word = (202, "queued") if waits_for_agent else (200, "pushed")
     return Told(
@@ -109,7 +110,9 @@ async def create_task(call: Call) -> Told:
     """One task for whoever can do it."""
     body = await call.body(TaskBody)
     event = task_event(call, body, key_of(call.request, body.idempotency_key))
-    return Told(201, queued_view(task_of(await call.ask(event))))
+    task = task_of(await call.ask(event))
+    call.jot("task_pushed", task.task_id)
+    return Told(201, queued_view(task))
 
 
 async def create_batch(call: Call) -> Told:
@@ -119,6 +122,9 @@ async def create_batch(call: Call) -> Told:
     events = [event for event in read if isinstance(event, TaskSubmitted)]
     replies = iter(await call.ask_all(events) if events else ())
     items = [batch_item(next(replies) if isinstance(event, TaskSubmitted) else event) for event in read]
+    pushed = [str(item["task_id"]) for item in items if item["code"] == 201]
+    if pushed:
+        call.jot("task_pushed", f"{len(pushed)} tasks, from {pushed[0]} to {pushed[-1]}")
     return Told(200, BatchView(items=tuple(items)))
 
 

@@ -155,6 +155,7 @@ async def cancel(call: Call) -> Told:
         )
     )
     assert granted.task is not None
+    call.jot("task_cancelled", granted.task.task_id)
     is_over = granted.task.state is State.CANCELLED
     word = "cancelled" if is_over else "cancelling"
     return Told(200 if is_over else 202, StatusView(status=word, task_id=granted.task.task_id))
@@ -167,6 +168,7 @@ async def retry(call: Call) -> Told:
         RetryRequested(task_id=TaskId(call.path("task_id")), new_task_id=new_id, by=call.by)
     )
     assert granted.task is not None
+    call.jot("task_retried", f"{call.path('task_id')} as {granted.task.task_id}")
     return Told(
         200,
         StatusView(status="requeued", task_id=granted.task.task_id, priority=granted.task.spec.priority.word),
@@ -184,6 +186,7 @@ async def answer(call: Call) -> Told:
         if fault is not None:
             raise problems.invalid_field("value", "invalid", fault)
     await call.ask(InputAnswered(task_id=task.task_id, request_id=body.request_id, value=value, by=call.by))
+    call.jot("task_answered", f"{task.task_id} {body.request_id}")
     return Told(200, StatusView(status="answered", task_id=task.task_id))
 
 
