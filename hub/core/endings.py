@@ -127,7 +127,7 @@ def cancel_held(task: Task, asked: CancelAsked, at: Moment) -> Decision:
         state=State.CANCELLING,
         cancel_reason=asked.reason,
         cancelled_by=asked.by,
-        timer=proof_timer(at) if asked.is_reachable else task.timer,
+        timer=proof_timer(at) if asked.is_reachable else grace_left(task, at),
         run_due_ms=None,
         run_left_ms=None,
         recovering_from=None,
@@ -184,10 +184,8 @@ def miss_proof(task: Task, overdue: ProofOverdue, at: Moment) -> Decision:
 
 def await_holder(task: Task, lost: HolderLost, at: Moment) -> Decision:
     """T10 for a cancel: it survives the loss of the link, and is said again when the holder is back."""
-    assert task.timer is not None, "a held task has a timer"
-    if task.timer.kind is TimerKind.GRACE and not lost.is_fresh:
-        return Decision(task=task, row="T10", is_saved=False)
-    return Decision(task=replace(task, timer=grace_timer(at)), row="T10")
+    timer = grace_timer(at) if lost.is_fresh else grace_left(task, at)
+    return Decision(task=replace(task, timer=timer), row="T10", is_saved=timer is not task.timer)
 
 
 def cancelled(
@@ -201,6 +199,12 @@ def cancelled(
     over = ending(task, "cancelled", Fault.PERSON)
     over = replace(over, stopped=stopped, proof=proof)
     return finish(task, State.CANCELLED, over, row="T20", status=status, keeps_seat=keeps_seat)
+
+
+def grace_left(task: Task, at: Moment) -> Timer:
+    """The grace that runs goes on; any other timer spoke of a run that is not wanted any more."""
+    assert task.timer is not None, "a held task has a timer"
+    return task.timer if task.timer.kind is TimerKind.GRACE else grace_timer(at)
 
 
 def proof_timer(at: Moment) -> Timer:

@@ -206,3 +206,25 @@ def test_a_run_that_stopped_unasked_is_a_strike() -> None:
     peer, task_id = working(stage)
     assert peer.stop(task_id) == "stopped"
     assert stage.task(task_id).strikes == 1
+
+
+def test_after_a_restart_an_order_that_nobody_accepted_waits_for_its_holder() -> None:
+    stage = Stage()
+    peer = stage.joined("a")
+    task_id = stage.submit()
+    stage.restart()
+    stage.tell(HubStarted())
+    assert (stage.state(task_id), stage.task(task_id).run_due_ms) == (State.RECOVERING, None)
+    peer.comes_back()
+    assert peer.last(TaskAssign).generation == 1
+
+
+def test_after_a_restart_what_is_over_is_read_again_when_somebody_speaks_of_it() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    peer.complete(task_id)
+    stage.restart()
+    assert stage.board.view_task(task_id) is None
+    peer.comes_back()
+    assert peer.fail(task_id) == "stale"
+    assert stage.state(task_id) is State.COMPLETED

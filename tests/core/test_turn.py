@@ -9,7 +9,7 @@ from hub.core.effects import AgentSaved, Granted, MarkMoved, TaskSaved, Tell
 from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TaskSubmitted
 from hub.core.facts import status_of_repeat
 from hub.core.task import Ending, Spec, State, Task
-from hub.core.turn import Turn
+from hub.core.turn import LetterBroke, Turn
 from protocol.frames import (
     Identified,
     TaskAccepted,
@@ -330,3 +330,30 @@ def test_history_that_was_shown_lost_stays_so_when_the_letter_is_asked_again() -
     stage.tell(dial)
     assert [stage.task(task_id).strikes for task_id in (first, second)] == [1, 1]
     assert stage.marks[peer.instance_id] == 7
+
+
+def test_a_cancel_of_a_row_that_came_back_without_its_link_waits_for_a_grace() -> None:
+    stage = Stage()
+    peer, task_id = working(stage)
+    peer.drop()
+    row = replace(stage.rows[task_id], version=9, state=State.RUNNING, recovering_from=None)
+    stage.board.reload([task_id], [row], stage.now)
+    stage.rows[task_id] = row
+    assert stage.cancel(task_id) == "cancelling"
+    stage.wait(stage.policy.grace_ms)
+    assert stage.state(task_id) is State.CANCELLED
+
+
+def test_a_letter_on_which_the_board_fails_is_named() -> None:
+    """Our own bug: a row that no board could have made. The hub ends, and remembers which letter it was."""
+    stage = Stage()
+    peer, task_id = working(stage)
+    stage.board.view_agents(stage.now)
+    broken = replace(stage.task(task_id), timer=None, attempt=99)
+    stage.board.reload([task_id], [broken], stage.now)
+    letter = FrameHeard(
+        sender=peer.sender, frame=TaskFailed(task_id=task_id, generation=Generation(1), seq=Seq(2))
+    )
+    with pytest.raises(LetterBroke) as caught:
+        Turn(stage.board, [letter], stage.now, ROLLS)
+    assert caught.value.letter == letter

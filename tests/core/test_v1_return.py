@@ -179,3 +179,16 @@ def test_an_end_without_a_number_from_before_a_lost_link_is_not_that_of_the_next
     stage.wait_until(State.ASSIGNED, task_id)
     assert peer.accept(task_id) == "accepted"
     assert peer.complete(task_id) == "complete"
+
+
+def test_a_cancel_between_a_return_and_its_first_word_waits_for_the_next_frame() -> None:
+    """Seed 2029 of the simulation: the accept timer of a task that was never accepted ran on."""
+    stage = Stage()
+    peer = stage.joined("old", version=1)
+    task_id = stage.submit()
+    peer.drop()
+    peer.comes_back()
+    assert stage.cancel(task_id) == "cancelling"
+    assert peer.hears(TaskCancelled)
+    stage.wait(stage.policy.cancel_confirm_ms)
+    assert stage.state(task_id) is State.CANCELLED
