@@ -44,6 +44,10 @@ FRAGMENTS_MAX: Final = 64
 CLOSE_ACK_MS: Final = 5_000
 """How long we wait for a peer to answer our close before the socket is thrown away."""
 
+LINGER_BYTES_MAX: Final = 16 * WEBSOCKET_BYTES_MAX
+"""How much of what a peer goes on saying after our close is read and thrown away, so that it hears the code.
+A socket that is closed with unread data in it is reset: that destroys what the peer has not read yet."""
+
 STRANGER_BYTES_MAX: Final = 64 * KIB
 """The library's limit while nobody has shown a token. Ours (4 KiB) lies below and is met first, with a
 name."""
@@ -100,6 +104,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._body_bytes = 0
         self._in_head = True
         self._entered: str | None = None
+        self._lingering_bytes = 0
+        """Above 0: refused, and read only so that the answer is not destroyed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         address = address_of(transport)
@@ -122,18 +128,33 @@ class GuardedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._entered is None:
             return
+        if self._lingering_bytes:
+            self._linger(data)
+        elif self._is_within_bounds(data):
+            super().data_received(data)
+
+    def _is_within_bounds(self, data: bytes) -> bool:
+        """Whether head and body may still grow; the answer to one that may not is given here."""
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX and not self._ends_head(data):
                 self.transport.write(HEAD_TOO_LARGE)
-                self.transport.close()
-                return
+                half_close(self.transport)
+                self._set_deadline(CLOSE_ACK_MS)
+                self._linger(data)
+                return False
         else:
             self._body_bytes += len(data)
             if self._body_bytes > BODY_BYTES_MAX:
                 self.transport.abort()
-                return
-        super().data_received(data)
+                return False
+        return True
+
+    def _linger(self, data: bytes) -> None:
+        """Read on into the void, so that the refusal is heard, until the peer is gone or its time is over."""
+        self._lingering_bytes += len(data)
+        if self._lingering_bytes > LINGER_BYTES_MAX:
+            self.transport.abort()
 
     def _ends_head(self, data: bytes) -> bool:
         """A big body may come in the same read as its head: only what precedes the blank line counts."""
@@ -196,6 +217,9 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._controls = Bucket(per_second=CONTROL_PER_SECOND, burst=CONTROL_BURST, now_ms=monotonic_ms())
         self._is_deaf = False
+        self._is_lingering = False
+        """The connection has failed: what still comes is read only so that the peer hears the code."""
+        self._lingering_bytes = 0
         self.conn.max_message_size = STRANGER_BYTES_MAX
 
     # --- what uvicorn calls ---
@@ -208,6 +232,14 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         if self.entered is not None:
             self.config.sockets.leave(self.entered)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.close_sent:
+            self._lingering_bytes += len(data)
+            if self._lingering_bytes > LINGER_BYTES_MAX:
+                self.transport.abort()
+        if not self._is_lingering:
+            super().data_received(data)
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -242,12 +274,26 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
+        """uvicorn would close at once, and reset a peer that still sends before it has read the code."""
+        closing = self.conn.close_sent
+        assert closing is not None, "the library fails a connection by closing it"
+        code, reason = int(closing.code), closing.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._is_lingering = True
+        self._is_deaf = self.read_paused = False
+        self.transport.resume_reading()
+        half_close(self.transport)
         self._abort_unless_gone()
 
     def shutdown(self) -> None:
-        super().shutdown()
-        self._abort_unless_gone()
+        """Say goodbye, and leave the socket to its answer or to the timer: uvicorn would close it unread."""
+        if self.is_open:
+            self.stop_keepalive()
+            self.hang_up(CloseCode.SERVICE_RESTART, "the hub restarts")
+        elif not (self.handshake_complete and self.close_sent):
+            super().shutdown()
+            self._abort_unless_gone()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -255,7 +301,9 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self.ear.drained()
 
     def _abort_unless_gone(self) -> None:
-        """After a `transport.close()`, which waits for its buffer as long as the peer likes."""
+        """After a close, which waits for its buffer, or for an answer, as long as the peer likes."""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_ACK_MS / 1000, self.transport.abort)
 
     def _hears_control(self) -> bool:
@@ -330,6 +378,12 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def abort(self) -> None:
         """Throw the socket away: for peers that do not read or have not been heard for too long."""
         self.transport.abort()
+
+
+def half_close(transport: asyncio.Transport) -> None:
+    """Nothing more comes from here; TLS cannot say so, and waits for the peer."""
+    if transport.can_write_eof():
+        transport.write_eof()
 
 
 def in_frame(opcode: Opcode, payload: bytes) -> bytes:
