@@ -56,6 +56,7 @@ class Fault(StrEnum):
     RUN_REPORTS = "run reports steps"
     RUN_IGNORES_STOP = "run ignores stop"
     RUN_KILLS_SIDECAR = "run kills its sidecar"
+    ORDER_DECLINED = "order declined"
     V1_AGENT = "v1 agent"
 
 
@@ -72,6 +73,7 @@ HABITS: Final = frozenset(
         Fault.RUN_REPORTS,
         Fault.RUN_IGNORES_STOP,
         Fault.RUN_KILLS_SIDECAR,
+        Fault.ORDER_DECLINED,
         Fault.V1_AGENT,
     }
 )
@@ -94,6 +96,10 @@ HUB_ONLY: Final = (
 HUB_ONLY_HABITS: Final = frozenset(
     {Fault.PUSH_CUT_OFF, Fault.PUSH_REPEATED, Fault.RUN_ASKS, Fault.RUN_REPORTS, Fault.WATCHER_CUT}
 )
+
+
+POISON_MS: Final = 500_000
+"""Long enough for every strike that a task has, with short timers."""
 
 
 class Moment(NamedTuple):
@@ -125,10 +131,14 @@ def draw_plan(die: Random, *, heavy: bool) -> Plan:
     is_hub_only = die.random() < 0.15
     quiet_ms = die.randint(60_000, 240_000) if heavy else die.randint(15_000, 120_000)
     count = die.randint(4, 25) if heavy else die.randint(0, 8)
+    habits = _draw_habits(die, HUB_ONLY_HABITS if is_hub_only else HABITS)
+    is_poisonous = not is_hub_only and die.random() < 0.04
+    if is_poisonous:
+        quiet_ms, habits = POISON_MS, habits | {Fault.RUN_KILLS_SIDECAR}
     return Plan(
         quiet_ms=quiet_ms,
         moments=_draw_moments(die, HUB_ONLY if is_hub_only else PLACED, count, quiet_ms),
-        habits=_draw_habits(die, HUB_ONLY_HABITS if is_hub_only else HABITS),
+        habits=habits,
         tasks=die.randint(6, 24) if heavy else die.randint(1, 6),
         sidecars=die.randint(1, 4) if heavy else die.randint(1, 2),
         slots_max=die.choice((1, 1, 2, 3)),
@@ -136,9 +146,9 @@ def draw_plan(die: Random, *, heavy: bool) -> Plan:
             (1.0, 10.0, 40.0, 200.0, 3_000.0 if die.random() < 0.3 and not is_hub_only else 5.0)
         ),
         commit_ms=die.choice((1.0, 5.0, 20.0)),
-        has_short_timers=die.random() < 0.5 and not is_hub_only,
+        has_short_timers=is_poisonous or (die.random() < 0.5 and not is_hub_only),
         is_hub_only=is_hub_only,
-        kill_chance=1.0 if die.random() < 0.1 else 0.3,
+        kill_chance=1.0 if is_poisonous else 0.3,
     )
 
 

@@ -101,7 +101,7 @@ class Truth:
         self.spent: dict[TaskId, Spent] = {}
         self.refused: set[TaskId] = set()
         """Rows that somebody else has written under the hub: a lost compare-and-set rolls nothing else back
-        (§3.6), so what follows from a name that was rebound in the same turn comes one turn later for them."""
+        (§3.6), so what follows from a name that was rebound in that turn comes one turn later for them."""
         self.pushed: dict[TaskId, str] = {}
         """Every push that was answered 2xx, with its key."""
 

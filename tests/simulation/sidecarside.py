@@ -25,8 +25,9 @@ from sidecar.effects import Effect, GiveAnswer, HangUp, Leave, Remark, Say, Star
 from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, Now, Restarted, RunEnded, TimePassed
 from sidecar.journal import JournalBook
 from sidecar.memory import Record
-from sidecar.runners.contract import Finished, Order, Outcome
+from sidecar.runners.contract import Finished, Order, Outcome, Rejection
 from tests.simulation.disk import Disk, PowerCut
+from tests.simulation.faults import Fault
 from tests.simulation.invariants import (
     a_dropped_fact_has_its_receipt,
     a_generation_is_started_once,
@@ -96,7 +97,7 @@ class Sidecar:
             boot_id=f"boot-{self.boot}",
             slots=self.slots,
         )
-        self.desk = Desk(self._card, self._book.memory, lambda order: None)
+        self.desk = Desk(self._card, self._book.memory, self._accepts)
         self.world.note(self.name, "starts", f"boot {self.boot} as {self._book.instance_id} {notices}")
         self.post(Restarted())
         self._dial(self.boot)
@@ -323,6 +324,14 @@ class Sidecar:
         self.world.note(self.name, "leaves", reason)
         self._die(with_goodbye=True)
         self.world.scheduler.after(self.world.die.uniform(500, 20_000), self.start)
+
+    def _accepts(self, order: Order) -> Rejection | None:
+        """A runner that is choosy about some attempts, and has its reasons."""
+        is_choosy = Fault.ORDER_DECLINED in self.world.plan.habits and not self.world.is_quiet
+        if not is_choosy or order.generation % 3 != 1:
+            return None
+        self.world.hit(Fault.ORDER_DECLINED)
+        return Rejection(reason="policy")
 
     # --- runs ----------------------------------------------------------------------------------------------
 
