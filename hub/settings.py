@@ -18,6 +18,8 @@ SECOND: Final = 1_000
 HOUR: Final = 3_600_000
 DAY: Final = 24 * HOUR
 
+SQLITE_URL: Final = "sqlite:///"
+
 RANGES: Final[dict[str, tuple[int, int]]] = {
     "port": (0, 65_535),
     "head_ms": (1 * SECOND, 30 * SECOND),
@@ -69,7 +71,7 @@ class Settings:
     state_dir: Path = field(default_factory=state_folder)
     """Folder (0700) of the ledger, the pepper and the ring file of turns."""
     database: str = ""
-    """URL of the ledger; empty means `hub.db` in `state_dir`."""
+    """URL of the ledger, `sqlite:///FILE`; empty means `hub.db` in `state_dir`."""
     durability: Literal["full", "normal"] = "full"
     """full: an answered push survives power loss. normal: it survives kill -9, not power loss."""
     public_url: str = ""
@@ -153,6 +155,10 @@ more."""
                 f"lease_ms is {self.lease_ms}, and must be at least 3 heartbeats ({3 * self.heartbeat_ms}):"
                 " two lost heartbeats are weather"
             )
+        if self.database and not self.database.startswith(SQLITE_URL):
+            raise ConfigurationError(
+                f"database is not of the form {SQLITE_URL}FILE, which is all this hub knows"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("tls_cert and tls_key belong together: give both or none")
 
@@ -165,7 +171,9 @@ more."""
 
     @property
     def database_file(self) -> Path:
-        return self.state_dir / "hub.db"
+        if not self.database:
+            return self.state_dir / "hub.db"
+        return Path(self.database.removeprefix(SQLITE_URL)).expanduser()
 
     @property
     def poison_file(self) -> Path:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.command("serve")
 @click.option("--host", metavar="ADDRESS", help="Where to listen (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Which port (4000); 0 lets the system choose.")
-@click.option("--database", metavar="URL", help="The ledger; a SQLite file in the state folder if left out.")
+@click.option(
+    "--database", metavar="URL", help="The ledger, as sqlite:///FILE; hub.db in the state folder if left out."
+)
 @click.option("--state-dir", metavar="DIR", help="Folder of ledger and secrets.")
 @click.option(
     "--durability", type=click.Choice(["full", "normal"]), help="normal survives kill -9, not power loss."

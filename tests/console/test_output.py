@@ -51,7 +51,7 @@ def test_quiet_says_ids_only() -> None:
 
 
 def test_a_record_on_a_terminal_leaves_out_what_is_not_there(terminal: Terminal) -> None:
-    record = {"name": "ada", "error": None, "labels": {}, "is_on": True, "text": "\x1b[2J"}
+    record: dict[str, object] = {"name": "ada", "error": None, "labels": {}, "is_on": True, "text": "\x1b[2J"}
     Output(out=terminal).fields(record)
     assert terminal.getvalue() == (
         "\x1b[90mname \x1b[0m  ada\n\x1b[90mis_on\x1b[0m  yes\n\x1b[90mtext \x1b[0m  \\x1b[2J\n"
@@ -82,7 +82,8 @@ def test_colour_is_for_terminals_and_only_where_it_is_wanted(
 
 
 def test_values_are_said_as_people_read_them() -> None:
-    assert [cell(value) for value in (None, "", [], True, 100.0, 0, {"a": 1})] == [
+    values: tuple[object, ...] = (None, "", [], True, 100.0, 0, {"a": 1})
+    assert [cell(value) for value in values] == [
         *("-", "-", "-", "yes", "100", "0", '{"a": 1}')
     ]
     assert words_of(1_795_240_461_759, "updated_at").startswith("2026-11-2")
