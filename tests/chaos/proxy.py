@@ -96,6 +96,7 @@ class Proxy:
         self.to_hub = Way()
         self.to_client = Way()
         self.accepted = 0
+        self.refused = 0
         self._target_port = target_port
         self._is_closed = False
         self._sockets: set[asyncio.StreamWriter] = set()
@@ -149,7 +150,9 @@ class Proxy:
         self._tasks.add(task)
         self._sockets.add(client_out)
         try:
-            if not self._is_closed:
+            if self._is_closed:
+                self.refused += 1
+            else:
                 self.accepted += 1
                 await self._connect(client_in, client_out)
         except (OSError, asyncio.CancelledError):

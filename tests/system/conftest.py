@@ -45,11 +45,12 @@ async def sidecar(hub: HubProcess, tmp_path: Path, runs: Path) -> AsyncIterator[
     """Start a sidecar for an agent id, at the hub or at another address; ended with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(agent_id: str, url: str | None = None, *words: str) -> SidecarProcess:
+        async def start(agent_id: str, url: str | None = None, **environment: str) -> SidecarProcess:
             token = await hub.token(agent_id)
             one = SidecarProcess(tmp_path, agent_id, url or f"{hub.ws_address}/ws", token, runs)
             stack.callback(one.end)
-            one.start(*words)
+            one.environment = environment
+            one.start()
             return one
 
         yield start

@@ -134,3 +134,18 @@ async def test_a_result_of_the_time_without_a_hub_arrives_once(
     await until(lambda: [one for one in runs_of(runs, task_id) if one.f == "finish"], "the run has ended")
     hub.start(**QUICK)
     await assert_it_ran_once(hub, task_id, runs)
+
+
+@pytest.mark.timeout(120)
+async def test_a_sidecar_never_gives_up_dialling(
+    hub: HubProcess, proxy: Proxy, sidecar: StartSidecar, runs: Path
+) -> None:
+    """L77: refused again and again, it still comes back when there is somebody to come back to."""
+    ada = await sidecar("ada", proxy.ws_address, SIDECAR_RETRY_LEAST_MS="10", SIDECAR_RETRY_MOST_MS="50")
+    await connected(hub, "ada")
+    proxy.close()
+    await until(lambda: proxy.refused >= 30, "it has been refused thirty times", 60)
+    assert ada.is_running
+    proxy.open()
+    await connected(hub, "ada")
+    await assert_it_ran_once(hub, await pushed(hub, "ada"), runs)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hub.checker import check
@@ -20,11 +22,18 @@ from tests.waiting import until
 
 TASKS = 60
 
+ODD = ('"\\ud800"', "1e999", "-0.0", '{"a": 123456789012345678901234567890}', '"\\u2028\\n"', "NaN")
+"""JSON, or nearly, that some encoder or some reader chokes on."""
+
 numbers = count(1)
 
 
 def places(watcher: Watcher) -> list[int]:
     return [int(cursor.rpartition(":")[2]) for cursor, _ in watcher.seen]
+
+
+def words_of(watcher: Watcher) -> set[str]:
+    return {event["event"] for _, event in watcher.seen}
 
 
 async def work_on(hub: HubProcess, tasks: int) -> None:
@@ -58,6 +67,7 @@ async def cutting(proxy: Proxy, scene: Scene, watchers: list[Watcher]) -> None:
 async def test_a_watcher_that_is_cut_every_second_sees_every_event_once_and_in_order(
     hub: HubProcess, proxy: Proxy, tmp_path: Path
 ) -> None:
+    """L55: nothing is published twice, whoever looks and however often its line is cut."""
     scene = Scene(hub.address, hub.admin_token, tmp_path)
     cut = [Watcher(scene, "sse", proxy.address), SocketWatcher(scene, "socket", proxy.address)]
     steady = Watcher(scene, "steady")
@@ -117,3 +127,62 @@ async def test_a_watcher_of_a_restarted_hub_goes_on_where_it_was(hub: HubProcess
     seen = places(watcher)
     assert seen == list(range(seen[0], seen[0] + len(seen)))
     assert watcher.connections == 2
+
+
+async def test_a_watcher_is_told_how_things_are_before_anything_changes(hub: HubProcess) -> None:
+    """L13: who looks for the first time need not wait for a change to know a state."""
+    peer = await V2Peer.dial(hub.ws_address, token=await hub.token("ada"))
+    await peer.identify("ada")
+    async with hub.http() as client, client.stream("GET", "/api/feed") as answer:
+        lines = answer.aiter_lines()
+        first = [await anext(lines) for _ in range(3)]
+    assert first[0].startswith("id: ")
+    assert first[1] == "event: snapshot"
+    (agent,) = json.loads(first[2].removeprefix("data: "))["payload"]["agents"]
+    assert agent["agent_id"] == "ada"
+    assert agent["state"] == "online"
+
+
+async def test_what_an_agent_says_never_ends_a_watcher(hub: HubProcess, tmp_path: Path) -> None:
+    """L54: values that some encoder or some reader chokes on, raw as they came; the next event arrives."""
+    watcher = SocketWatcher(Scene(hub.address, hub.admin_token, tmp_path), "watcher")
+    peer = await V2Peer.dial(hub.ws_address, token=await hub.token("ada"))
+    await peer.identify("ada")
+    task_id = (await hub.push("ada", "talk"))["task_id"]
+    assigned = await peer.hear("task_assign")
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(watcher.run())
+        await until(lambda: watcher.connections, "it watches")
+        await peer.say(peer.fact("task_accepted", assigned))
+        about = {"type": "task_progress", "task_id": task_id, "generation": 1}
+        for odd in ODD:
+            text = json.dumps(about)[:-1] + f', "execution_event": {{"odd": {odd}}}}}'
+            await peer.socket.send(text)
+        await peer.say(peer.fact("task_complete", assigned, result={"odd": "\ud7ff\U0001f600"}))
+        await until(lambda: "task_complete" in words_of(watcher), "the end is seen")
+        following.cancel()
+    assert watcher.connections == 1
+    await peer.hang_up()
+
+
+@pytest.mark.timeout(120)
+async def test_readers_and_writers_never_lock_each_other_out(hub: HubProcess, tmp_path: Path) -> None:
+    """L111: pages, a look at the whole file and pushes at once; nobody is told that anything is locked."""
+    database = tmp_path / "state" / "hub.db"
+
+    async def push(client: httpx.AsyncClient, number: int) -> None:
+        tasks = [{"description": f"{number}.{one}"} for one in range(50)]
+        answer = await client.post("/api/tasks/batch", json={"tasks": tasks})
+        assert {item["code"] for item in answer.json()["items"]} == {201}, answer.text
+
+    async def look(client: httpx.AsyncClient) -> None:
+        for path in ("/api/tasks", "/api/tasks/stats", "/api/tasks?q=never", "/api/agents"):
+            answer = await client.get(path)
+            assert answer.status_code == 200, answer.text
+        await asyncio.to_thread(lambda: list(records_of_database(database)))
+
+    async with hub.http() as client, asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(push(client, number))
+            group.create_task(look(client))
+    assert "locked" not in hub.log.read_text()
