@@ -15,9 +15,10 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from console.options import OptionError, choose
@@ -31,6 +32,9 @@ from protocol.limits import WEBSOCKET_BYTES_MAX
 USER_TIMEOUT_MS: Final = 30_000
 """TCP_USER_TIMEOUT of every connection: unacknowledged data for so long means that nobody is there. The
 kernel's own default is about a quarter of an hour."""
+
+TLS_S: Final = 10
+"""For the whole handshake of a connection, which no guard of ours sees: uvloop would wait a minute."""
 
 KEEP_ALIVE_S: Final = 15
 """An idle HTTP connection; above the 10 s between two polls of a page."""
@@ -47,6 +51,15 @@ GRACEFUL_S: Final = 10
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 logger = logging.getLogger(__name__)
+
+
+class HubLoop(uvloop.Loop):
+    """uvloop with a deadline for handshakes, which uvicorn has no setting for."""
+
+    async def create_server(self, *args: Any, **more: Any) -> Any:
+        if more.get("ssl") is not None:
+            more.setdefault("ssl_handshake_timeout", TLS_S)
+        return await super().create_server(*args, **more)
 
 
 class HubServer(uvicorn.Server):
@@ -170,7 +183,7 @@ def serve(
 
     server = HubServer(configure(app, settings, life), life, ready)
     try:
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=HubLoop) as runner:
             runner.run(server.serve(sockets=[listening]))
     finally:
         listening.close()
