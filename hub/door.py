@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
@@ -19,6 +18,7 @@ from hub.auth import Identity
 from hub.auth import Scope as Right
 from hub.guards import GuardedWebSocket
 from hub.link import Link
+from hub.origin import is_own
 from protocol.close import CloseCode
 from protocol.codec import SUBPROTOCOLS
 
@@ -62,13 +62,7 @@ async def deny(denial: Denial, send: Send) -> None:
 def is_welcome(connection: HTTPConnection, settings: Settings) -> bool:
     """Browsers name the page they come from; only the hub's own and listed ones may (W1). Programs name
     none."""
-    origin = connection.headers.get("origin")
-    if origin is None or origin in settings.allowed_origins:
-        return True
-    own = {connection.headers.get("host", "")}
-    if settings.public_url:
-        own.add(urlsplit(settings.public_url).netloc)
-    return urlsplit(origin).netloc in own and urlsplit(origin).scheme in ("http", "https")
+    return connection.headers.get("origin") in settings.allowed_origins or is_own(connection, settings)
 
 
 def bearer_of(connection: HTTPConnection) -> str | None:

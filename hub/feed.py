@@ -9,6 +9,7 @@ and slows nobody. Never sends anything (`watching.py` does) and never shows an e
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
@@ -188,6 +189,10 @@ class Feed:
         """End the watchers of a page that has logged out; how many there were."""
         return self._close(watcher for watcher in self._watchers if watcher.session == session)
 
+    def close_over(self, wall_ms: int) -> int:
+        """End the watchers of pages whose session has come to its absolute end; how many there were."""
+        return self._close(watcher for watcher in self._watchers if watcher.until_wall_ms <= wall_ms)
+
     def close_all(self) -> int:
         """End all watchers, because the hub ends."""
         return self._close(self._watchers)
@@ -212,6 +217,7 @@ class Watcher:
     ) -> None:
         self.token_id = token_id
         self.session = session
+        self.until_wall_ms: float = math.inf
         self.is_ended = False
         self._feed = feed
         self._wanted = wanted

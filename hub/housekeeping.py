@@ -36,11 +36,12 @@ async def watch_disk(parts: Parts) -> None:
 
 
 async def watch_tokens(parts: Parts) -> None:
-    """Close what is open with a token that is no longer valid; keep when tokens were last used."""
+    """Close what is open with a token or a session that is over; keep when tokens were last used."""
     while True:
         await parts.clock.sleep_until(parts.clock.now().ms + TOKENS_EVERY_MS)
         is_valid = parts.authority.is_valid
         closed = parts.registry.close_invalid(is_valid) + parts.feed.close_invalid(is_valid)
+        closed += parts.feed.close_over(parts.clock.now().wall_ms)
         if closed:
             logger.info("x closed sockets of expired tokens", extra={"sockets": closed})
         try:

@@ -16,9 +16,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from hub.api import problems
-from hub.api.endpoint import address_of, authorise
+from hub.api.endpoint import address_of, authorise, note_refusal
 from hub.api.problems import Problem
-from hub.api.session import cookie_name, session_identity
+from hub.api.session import ABSOLUTE_MS, cookie_name, session_identity
 from hub.audit import NOBODY
 from hub.auth import Identity
 from hub.auth import Scope as Right
@@ -75,17 +75,20 @@ def caller_of(connection: HTTPConnection, parts: Parts) -> Identity | None:
 
 def begin(connection: HTTPConnection, parts: Parts, who: Identity) -> Watcher:
     """A watcher as asked for, or the Problem with it (L58)."""
-    session = None
+    found = None
     if bearer_of(connection) is None:
         found = parts.sessions.read(
             connection.cookies.get(cookie_name(connection), ""), parts.clock.now().wall_ms
         )
-        session = found[3] if found is not None else None
+    session = found[3] if found is not None else None
     problem: Problem
     try:
-        return parts.feed.watch(
+        watcher = parts.feed.watch(
             filter_of(connection), since=cursor_of(connection), token_id=who.token_id, session=session
         )
+        if found is not None:
+            watcher.until_wall_ms = found[1] + ABSOLUTE_MS
+        return watcher
     except BadCursor as error:
         problem = problems.invalid_field("since", "invalid", str(error))
     except Overloaded:
@@ -140,6 +143,8 @@ def feed_route(parts: Parts) -> Route:
             assert who is not None
             return FeedStream(begin(request, parts, who), parts.settings.send_ms)
         except Problem as problem:
+            if problem.status == 403:
+                note_refusal(request, parts, problem.error)
             return problems.respond(problem)
 
     return Route("/api/feed", watch, methods=["GET"], name="GET /api/feed")

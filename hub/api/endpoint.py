@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from hub.api import problems
 from hub.api.problems import Problem
-from hub.api.session import session_identity
+from hub.api.session import renew, session_identity
 from hub.audit import NOBODY
 from hub.auth import LEAST_ROLE, Identity, Scope
 from hub.core.effects import Granted, Refusal, Reply
@@ -195,10 +195,11 @@ def who_calls(request: Request, parts: Parts) -> Identity | None:
     return session_identity(request, parts)
 
 
-def not_believed(request: Request, parts: Parts) -> Problem:
+def not_believed(request: Request, parts: Parts, *, is_joining: bool = False) -> Problem:
     """401, and after too many of them from one address 429: guessing must not be cheap."""
     parts.metrics.refused_tokens.inc()
-    wait_ms = parts.throttle.failed(address_of(request), parts.clock.now().ms)
+    count = parts.throttle.failed_to_join if is_joining else parts.throttle.failed
+    wait_ms = count(address_of(request), parts.clock.now().ms)
     if wait_ms is None:
         note_refusal(request, parts, "unauthorized")
     return problems.unauthorized() if wait_ms is None else problems.rate_limited(wait_ms)
@@ -233,7 +234,9 @@ def as_route(endpoint: Endpoint, parts: Parts) -> Route:
     async def serve(request: Request) -> Response:
         try:
             who = authorise(request, parts, endpoint.needs)
-            return respond(await endpoint.handle(Call(request, parts, endpoint, who)))
+            answer = respond(await endpoint.handle(Call(request, parts, endpoint, who)))
+            renew(answer, request, parts)
+            return answer
         except Problem as problem:
             if problem.status == 403:
                 note_refusal(request, parts, problem.error)

@@ -17,10 +17,12 @@ from starlette.responses import Response
 
 from hub.api import problems
 from hub.auth import Identity, identity_of
+from hub.origin import is_own, is_secure
 from protocol.ids import TokenId
 
 if TYPE_CHECKING:
     from hub.parts import Parts
+    from hub.settings import Settings
 
 COOKIE_SECURE: Final = "__Host-hub"
 COOKIE_PLAIN: Final = "hub"
@@ -35,6 +37,7 @@ LOGGED_OUT_MAX: Final = 10_000
 """Remembered log-outs; each is forgotten with its cookie's absolute end."""
 
 CSRF_HEADER: Final = "x-hub-csrf"
+JSON: Final = "application/json"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -72,17 +75,16 @@ class Sessions:
 
 
 def cookie_name(connection: HTTPConnection) -> str:
-    return COOKIE_SECURE if connection.url.scheme in ("https", "wss") else COOKIE_PLAIN
+    return COOKIE_SECURE if is_secure(connection) else COOKIE_PLAIN
 
 
 def set_cookie(response: Response, connection: HTTPConnection, value: str) -> None:
-    secure = connection.url.scheme in ("https", "wss")
     response.set_cookie(
         cookie_name(connection),
         value,
         max_age=ABSOLUTE_MS // 1000 if value else 0,
         path="/",
-        secure=secure,
+        secure=is_secure(connection),
         httponly=True,
         samesite="strict",
     )
@@ -100,19 +102,25 @@ def session_identity(connection: HTTPConnection, parts: Parts) -> Identity | Non
     if record is None:
         return None
     if connection.scope.get("method", "GET") not in SAFE_METHODS:
-        check_own_page(connection)
+        check_own_page(connection, parts.settings)
     return identity_of(record)
 
 
-def check_own_page(connection: HTTPConnection) -> None:
+def renew(response: Response, connection: HTTPConnection, parts: Parts) -> None:
+    """A cookie in use lives on, to its absolute end: only idle sessions end early."""
+    cookie = connection.cookies.get(cookie_name(connection))
+    if cookie is None or "authorization" in connection.headers or "set-cookie" in response.headers:
+        return
+    now_ms = parts.clock.now().wall_ms
+    found = parts.sessions.read(cookie, now_ms)
+    if found is not None and now_ms - found[2] > RENEW_MS:
+        token_id, born_ms, _, nonce = found
+        set_cookie(response, connection, parts.sessions.issue(token_id, now_ms, born_ms=born_ms, nonce=nonce))
+
+
+def check_own_page(connection: HTTPConnection, settings: Settings) -> None:
     """Against requests that another site makes the browser send (security B2)."""
-    if connection.headers.get(CSRF_HEADER) != "1" or not is_own_origin(connection):
+    kind = connection.headers.get("content-type", JSON)
+    is_ours = connection.headers.get(CSRF_HEADER) == "1" and kind.split(";")[0].strip().lower() == JSON
+    if not is_ours or not is_own(connection, settings):
         raise problems.forbidden("a request from the hub's own page")
-
-
-def is_own_origin(connection: HTTPConnection) -> bool:
-    origin = connection.headers.get("origin")
-    if origin is None:
-        return True
-    scheme = "https" if connection.url.scheme in ("https", "wss") else "http"
-    return origin == f"{scheme}://{connection.headers.get('host', '')}"

@@ -23,7 +23,7 @@ def view_session(identity: Identity) -> SessionView:
 
 async def log_in(call: Call) -> Response:
     """Only tokens that may look at something become a session; an agent's token is for its socket."""
-    check_own_page(call.request)
+    check_own_page(call.request, call.parts.settings)
     body = await call.body(LoginBody)
     identity = call.parts.authority.check(body.token.strip())
     if identity is None or not identity.may(Scope.FEED_READ):
@@ -36,21 +36,13 @@ async def log_in(call: Call) -> Response:
 
 
 async def who_am_i(call: Call) -> Response:
-    """Who the cookie says I am; a cookie in use is renewed, so that only idle sessions end early."""
-    identity = call.identity
-    response = Response(msgspec.json.encode(view_session(identity)), media_type="application/json")
-    parts = call.parts
-    now = parts.clock.now().wall_ms
-    found = parts.sessions.read(call.request.cookies.get(cookie_name(call.request), ""), now)
-    if found is not None:
-        token_id, born, _, nonce = found
-        set_cookie(response, call.request, parts.sessions.issue(token_id, now, born_ms=born, nonce=nonce))
-    return response
+    """Who the cookie says I am."""
+    return Response(msgspec.json.encode(view_session(call.identity)), media_type="application/json")
 
 
 async def log_out(call: Call) -> Response:
     """The cookie is worthless from now on, and the page's open feeds end."""
-    check_own_page(call.request)
+    check_own_page(call.request, call.parts.settings)
     parts = call.parts
     now = parts.clock.now().wall_ms
     found = parts.sessions.read(call.request.cookies.get(cookie_name(call.request), ""), now)

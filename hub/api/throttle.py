@@ -1,6 +1,6 @@
 """How often one caller may fail to prove who it is, and how often one token may push.
 
-Owns two tables of buckets, bounded. Addresses of loopback and of listed proxies are never throttled: behind
+Owns three tables of buckets, bounded. Addresses of loopback and of listed proxies are never throttled: behind
 them everybody looks the same (security W8).
 """
 
@@ -13,6 +13,9 @@ from hub.buckets import Bucket
 from hub.census import Trusted
 
 FAILURES_PER_MINUTE: Final = 10
+JOINS_PER_MINUTE: Final = 5
+"""Join codes that were not good (security A6)."""
+
 CALLERS_MAX: Final = 10_000
 """Callers remembered; the longest unseen is forgotten first."""
 
@@ -45,6 +48,7 @@ class Throttle:
     def __init__(self, *, trusted: Trusted, pushes_per_second: int) -> None:
         self._trusted = trusted
         self._failures = Buckets(per_second=FAILURES_PER_MINUTE / 60, burst=FAILURES_PER_MINUTE)
+        self._joins = Buckets(per_second=JOINS_PER_MINUTE / 60, burst=JOINS_PER_MINUTE)
         self._pushes = (
             Buckets(per_second=pushes_per_second, burst=pushes_per_second * PUSH_BURST_SECONDS)
             if pushes_per_second
@@ -54,6 +58,10 @@ class Throttle:
     def failed(self, address: str, now_ms: int) -> int | None:
         """A token was not valid: None, or how long this address must wait before it may try again."""
         return None if address in self._trusted else self._failures.take(address, now_ms)
+
+    def failed_to_join(self, address: str, now_ms: int) -> int | None:
+        """A join code was not good: the same."""
+        return None if address in self._trusted else self._joins.take(address, now_ms)
 
     def pushed(self, token_id: str, now_ms: int) -> int | None:
         """A token pushes: None, or how long it must wait."""

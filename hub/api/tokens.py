@@ -135,7 +135,7 @@ async def onboard(call: Call) -> Told:
     if may_join and identity is not None and not fnmatchcase(agent_id, identity.agent_id or "*"):
         raise problems.forbidden(f"a join code for {agent_id}")
     if not may_join and not parts.settings.open_onboarding:
-        raise not_believed(call.request, parts)
+        raise not_believed(call.request, parts, is_joining=True)
     if any(r.agent_id == agent_id and r.role is Role.AGENT for r in parts.authority.records()):
         raise Problem(409, "agent_id already registered", "Choose another name, or ask for its token.")
     burnt = identity.token_id if may_join and identity is not None else None
