@@ -22,7 +22,9 @@ STOP_S_MAX: Final = 20
 def environment_of(folder: Path) -> dict[str, str]:
     """The environment of whoever asks, without their settings and with places of our own for files."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUB_", "SIDECAR_"))}
-    return bare | {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
+    places = {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
+    # Whoever interrupts the demonstration does not want to see its tasks to the end.
+    return bare | places | {"SIDECAR_DRAIN_MS": "0"}
 
 
 @contextmanager
