@@ -44,9 +44,9 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long the loop may keep the interpreter from the writer; the default of 5 ms is as long as a commit."""
 
 COLLECT_AFTER: Final = (20_000, 20, 50)
-"""Objects between two collections: most of what a hub makes never forms circles, and with 100,000 open tasks a
-walk over all of them at the default of 700 is nine tenths of a push. What is loaded at the start is frozen out
-of it altogether."""
+"""Objects between two collections: most of what a hub makes never forms circles, and with 100,000 open tasks
+a walk over all of them at the default of 700 is nine tenths of a push. What is loaded at the start is frozen
+out of it altogether."""
 
 BACKLOG: Final = 4096
 """Connections that the kernel holds for us: a fleet comes back at once after a restart."""
