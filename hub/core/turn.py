@@ -26,9 +26,9 @@ from hub.core.effects import (
     TaskSaved,
     Tell,
 )
-from hub.core.events import Event
+from hub.core.events import BadFactHeard, Event, FrameHeard
 from hub.core.task import Now, Task
-from protocol.frames import Identified
+from protocol.frames import Fact, Identified
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
 
 Refused = frozenset[TaskId]
@@ -63,6 +63,7 @@ class Turn:
         self._board = board
         self.now = now
         self._epoch, self._generation_floor = board.epoch, board.generation_floor
+        self._letters = letters
         dice = iter(rolls)
         self.answers: list[Answer] = [self._ask(letter, next(dice)) for letter in letters]
         self.seating = board.match(now, next(dice))
@@ -113,8 +114,8 @@ class Turn:
         """
         again: set[int] = set()
         marks: dict[InstanceId, Seq] = {}
-        for number, answer in enumerate(self.answers):
-            if touches(answer, refused) or any(one in marks for one in instances_of(answer)):
+        for number, (letter, answer) in enumerate(zip(self._letters, self.answers, strict=True)):
+            if touches(answer, refused) or any(one in marks for one in instances_of(letter, answer)):
                 again.add(number)
             for change in answer.changes:
                 if isinstance(change, MarkMoved) and change.task_id in refused:
@@ -149,10 +150,14 @@ def welcomed(answer: Answer) -> Iterator[int]:
             yield effect.link_id
 
 
-def instances_of(answer: Answer) -> Iterator[InstanceId]:
-    """Whose mark this answer moves, or tells: an `identified` must not speak of facts that were not
-    written.
+def instances_of(letter: Event, answer: Answer) -> Iterator[InstanceId]:
+    """Whose mark this answer moves, or tells: neither an `identified` nor the receipt of a repeated fact may
+    speak of facts that were not written.
     """
+    if isinstance(letter, BadFactHeard) or (
+        isinstance(letter, FrameHeard) and isinstance(letter.frame, Fact)
+    ):
+        yield letter.sender.instance_id
     for change in answer.changes:
         if isinstance(change, MarkMoved):
             yield change.instance_id
