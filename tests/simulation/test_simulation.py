@@ -28,6 +28,7 @@ FORMERLY_FAILING = (
     (45, True),
     (94, False),
     (264, False),
+    (278, True),
     (289, False),
     (354, False),
     (554, False),
