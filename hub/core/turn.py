@@ -154,9 +154,9 @@ def instances_of(letter: Event, answer: Answer) -> Iterator[InstanceId]:
     """Whose mark this answer moves, or tells: neither an `identified` nor the receipt of a repeated fact may
     speak of facts that were not written.
     """
-    if isinstance(letter, BadFactHeard) or (
-        isinstance(letter, FrameHeard) and isinstance(letter.frame, Fact)
-    ):
+    is_fact = isinstance(letter, FrameHeard) and isinstance(letter.frame, Fact)
+    if is_fact or isinstance(letter, BadFactHeard):
+        assert isinstance(letter, FrameHeard | BadFactHeard), "a fact has a sender"
         yield letter.sender.instance_id
     for change in answer.changes:
         if isinstance(change, MarkMoved):
