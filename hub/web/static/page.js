@@ -3,16 +3,22 @@
 import { openFeed } from "/web/feed.js";
 
 const ROWS_MAX = 500;         // lines kept on the page; older ones are in `hub tasks list` and the API
+const DESCRIPTIONS_MAX = 2000;
 const REFRESH_MS = 500;       // counters and fleet follow the feed at most twice a second
 const FACTS = /^(task_(queued|assigned|accepted|complete|failed|rejected|stopped|requeued|recovering|resumed|cancelled)|agent_|input_|snapshot|reset|gap)/;
 
 const $ = (id) => document.getElementById(id);
-const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [] };
+const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [], descriptions: new Map() };
+
+// Control characters, and those that turn a line around: shown as what they are, so that no text can pose as another.
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const harmless = (text) => String(text).replace(CONTROLS, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function make(tag, properties = {}, children = []) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name === "class") element.className = value;
+    else if (name === "textContent" || name === "title") element[name] = harmless(value);
     else if (name.startsWith("data-")) element.setAttribute(name, value);
     else element[name] = value;
   }
@@ -33,7 +39,7 @@ function showLogin() {
   $("live").hidden = true;
   $("logout").hidden = true;
   $("login").hidden = false;
-  lamp("off", "not logged in");
+  lamp("idle", "not logged in");
   $("token").focus();
 }
 
@@ -65,11 +71,11 @@ function row(item) {
   }
   const at = new Date(item.timestamp);
   return make("li", { "data-tone": tone(item.event, item.payload) }, [
-    make("time", { dateTime: at.toISOString(), textContent: at.toLocaleTimeString() }),
+    make("time", { dateTime: at.toISOString(), textContent: at.toLocaleTimeString([], { hourCycle: "h23" }) }),
     make("span", { class: "event mono", textContent: item.event }),
     make("span", { class: "who", textContent: item.agent_id ?? "" }),
-    make("span", {}, [
-      make("span", { class: "mono", textContent: item.task_id ? `${item.task_id} ` : "" }),
+    make("span", { class: "what", title: item.task_id ?? "" }, [
+      make("span", { class: "task", textContent: item.task_id ? (state.descriptions.get(item.task_id) || item.task_id) : "" }),
       make("span", { textContent: words(item.payload) }),
     ]),
   ]);
@@ -78,7 +84,8 @@ function row(item) {
 function fits(item) {
   const wanted = $("filter").value.trim().toLowerCase();
   if (!wanted) return true;
-  return `${item.event} ${item.agent_id ?? ""} ${item.task_id ?? ""} ${words(item.payload)}`.toLowerCase().includes(wanted);
+  const task = `${item.task_id ?? ""} ${state.descriptions.get(item.task_id) ?? ""}`;
+  return `${item.event} ${item.agent_id ?? ""} ${task} ${words(item.payload)}`.toLowerCase().includes(wanted);
 }
 
 function add(items) {
@@ -122,7 +129,8 @@ function counter(name, value, kind = "") {
 }
 
 async function refresh() {
-  const [stats, fleet] = await Promise.all([get("/api/tasks/stats"), get("/api/agents")]);
+  const [stats, fleet, tasks] = await Promise.all([get("/api/tasks/stats"), get("/api/agents"), get("/api/tasks?limit=100")]);
+  learn(tasks.tasks);
   const count = (name) => stats.states?.[name] ?? 0;
   const here = fleet.agents.filter((agent) => agent.connected);
   const busy = here.filter((agent) => agent.running_tasks.length > 0).length;
@@ -133,7 +141,18 @@ async function refresh() {
     counter("failed or dead", count("failed") + count("dead_letter"), count("dead_letter") ? "bad" : ""),
   );
   $("fleet-empty").hidden = fleet.agents.length > 0;
-  $("fleet").replaceChildren(...fleet.agents.map(agentCard));
+  $("fleet").replaceChildren(...here.map(agentCard), ...fleet.agents.filter((agent) => !agent.connected).map(agentCard));
+}
+
+// The feed names tasks by their ids; people know them by what was asked.
+function learn(tasks) {
+  const unknown = tasks.filter((task) => !state.descriptions.has(task.task_id));
+  for (const task of unknown) state.descriptions.set(task.task_id, task.description.slice(0, 200));
+  for (const id of state.descriptions.keys()) {
+    if (state.descriptions.size <= DESCRIPTIONS_MAX) break;
+    state.descriptions.delete(id);
+  }
+  if (unknown.length && !state.paused) redraw();
 }
 
 function agentCard(agent) {
@@ -141,7 +160,7 @@ function agentCard(agent) {
   const slots = Math.min(agent.slots ?? 1, 32);
   const marks = Array.from({ length: Math.max(slots, taken) }, (_, n) => make("i", { class: n < taken ? "busy" : "" }));
   const about = [agent.state, ...(agent.capabilities ?? [])].join(" · ");
-  return make("li", {}, [
+  return make("li", { class: agent.connected ? "" : "away" }, [
     make("p", { class: "name", textContent: agent.agent_id }),
     make("p", { class: "about", textContent: about }),
     make("div", { class: "slots", title: `${agent.running_tasks.length} of ${agent.slots ?? 1} slots in use` }, marks),
