@@ -90,3 +90,17 @@ def test_two_calls_at_once_do_not_build_over_each_other() -> None:
     output, _ = second.communicate()
     until_true(lambda: second.returncode == 0, "the second call went on")
     assert output == "inside\n"
+
+
+def test_the_page_s_tests_demand_a_browser_in_ci() -> None:
+    """Elsewhere the other tests run, and those of the page fail with the same sentence."""
+    empty = {"PATH": str(ROOT / "docs"), "CI": "true", "HOME": str(ROOT)}
+    script = (
+        "import os, runpy; os.geteuid = lambda: 1000; "
+        "print(runpy.run_path('dev', run_name='dev')['test'](['tests/system']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=empty, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "1", run.stderr
+    assert "sudo apt-get install chromium-headless-shell" in run.stderr
