@@ -46,6 +46,9 @@ from sidecar.workspace import Workspaces
 STATUS_EVERY_MS: Final = 1_000
 """How often, at most, the status for `sidecar status` is written: it is not worth a disk's attention."""
 
+SECRET_WORDS: Final = ("KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "DSN")
+"""A variable with one of these in its name has a value that no run may say."""
+
 NO_RUNNER: Final = "no runner is configured: using echo, which gives back what it is told"
 
 log = logging.getLogger("sidecar")
@@ -85,7 +88,7 @@ def _secrets_of(command: CommandSettings, environ: Mapping[str, str]) -> list[st
 
 
 def _is_secret(name: str) -> bool:
-    return any(word in name.upper() for word in ("KEY", "TOKEN", "SECRET", "PASSWORD"))
+    return any(word in name.upper() for word in SECRET_WORDS)
 
 
 def card_of(settings: Settings, instance_id: InstanceId, plugins: Sequence[str]) -> Identify:
