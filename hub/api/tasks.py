@@ -147,8 +147,18 @@ async def stats(call: Call) -> Told:
     return Told(200, StatsView(states=await call.parts.queries.stats()))
 
 
+async def check_reach(call: Call) -> None:
+    """A dispatcher that is limited to agents or plugins steers only tasks that it might have pushed."""
+    who = call.identity
+    if who.agent_patterns or who.plugin_patterns:
+        spec = (await read_task(call)).spec
+        if not who.may_push_to(spec.assign_to, spec.plugin):
+            raise problems.forbidden("a token that may push to this agent and plugin")
+
+
 async def cancel(call: Call) -> Told:
     body = await call.body(CancelBody)
+    await check_reach(call)
     granted = await call.ask(
         CancelRequested(
             task_id=TaskId(call.path("task_id")), by=call.by, reason=body.reason or "cancelled by a person"
@@ -163,6 +173,7 @@ async def cancel(call: Call) -> Told:
 
 async def retry(call: Call) -> Told:
     """A new task with `retry_of`: what is final stays final."""
+    await check_reach(call)
     new_id = task_id_of(secrets.token_bytes(TASK_ID_BYTES))
     granted = await call.ask(
         RetryRequested(task_id=TaskId(call.path("task_id")), new_task_id=new_id, by=call.by)
@@ -178,6 +189,7 @@ async def retry(call: Call) -> Told:
 async def answer(call: Call) -> Told:
     """A person answers what a run asks; an answer that does not fit its schema never reaches the run."""
     body = await call.body(InputBody)
+    await check_reach(call)
     task = await read_task(call)
     value = judged(bytes(body.value), "value", bytes_max=ANSWER_BYTES_MAX)
     question = task.question
