@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from typing import Final
@@ -10,7 +11,8 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
-from tests.hub.conftest import HubProcess
+from hub.core.endings import EVENT_OF
+from tests.hub.conftest import ROOT, HubProcess
 from tests.hub.peers import V2Peer
 
 NAMES: Final = ("chromium-headless-shell", "chromium", "google-chrome", "chromium-browser")
@@ -89,6 +91,15 @@ async def test_the_page_shows_counters_fleet_and_feed(hub: HubProcess, visit: Vi
         await expect(counter).to_have_text(value, timeout=PATIENCE_MS)
     assert not visit.complaints
     assert all(url.startswith(hub.address) for url in visit.asked), "nothing comes from anywhere else"
+
+
+def test_the_page_listens_to_every_word_of_the_feed() -> None:
+    """A browser hears only the events that it has named."""
+    listened = set(re.findall(r'"([a-z_]+)"', (ROOT / "hub/web/static/feed.js").read_text()))
+    core = "\n".join(path.read_text() for path in (ROOT / "hub" / "core").glob("*.py"))
+    said = set(re.findall(r'(?:event=|\.log\(\s*|pass_by\(\s*)"([a-z_]+)"', core)) | set(EVENT_OF.values())
+    assert len(said) > 15
+    assert not said - listened
 
 
 async def test_what_people_and_agents_say_is_text(hub: HubProcess, visit: Visit) -> None:

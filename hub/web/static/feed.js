@@ -2,8 +2,9 @@
 
 const NAMES = ["snapshot", "reset", "gap", "task_queued", "task_assigned", "task_accepted", "task_rejected", "task_progress",
   "task_log", "task_usage", "task_complete", "task_failed", "task_stopped", "task_done", "task_requeued", "task_recovering",
-  "task_resumed", "task_cancelled", "task_cancelling", "input_required", "input_answered", "input_ack", "stale", "agent_joined", "agent_left",
-  "agent_restarting", "wake_result", "state_report", "resource_report", "alert"];
+  "task_resumed", "task_cancelled", "task_cancel", "task_input", "input_required", "input_ack", "stale", "message",
+  "agent_joined", "agent_left", "agent_paused", "agent_unpaused", "agent_draining", "draining", "agent_restarting",
+  "wake_result", "state_report", "resource_report", "alert"];
 const SILENCE_MS = 40_000;    // the hub sends a comment every 15 s; without any sign for this long the lamp says so
 
 export function openFeed(url, { hear, lamp, loggedOut }) {

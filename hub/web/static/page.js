@@ -5,7 +5,7 @@ import { openFeed } from "/web/feed.js";
 const ROWS_MAX = 500;         // lines kept on the page; older ones are in `hub tasks list` and the API
 const DESCRIPTIONS_MAX = 2000;
 const REFRESH_MS = 500;       // counters and fleet follow the feed at most twice a second
-const FACTS = /^(task_(queued|assigned|accepted|complete|failed|rejected|stopped|requeued|recovering|resumed|cancelled)|agent_|input_|snapshot|reset|gap)/;
+const FACTS = /^(task_(queued|assigned|accepted|complete|failed|rejected|stopped|requeued|recovering|resumed|cancel|cancelled|input)|agent_|input_|snapshot|reset|gap)/;
 
 const $ = (id) => document.getElementById(id);
 const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [], descriptions: new Map() };
