@@ -14,6 +14,7 @@ import pytest
 from tests.chaos.proxy import Proxy
 from tests.hub.conftest import HubProcess, hub_process
 from tests.system.processes import QUICK, SidecarProcess
+from tests.waiting import until
 
 __all__ = ["hub_process"]
 
@@ -51,6 +52,8 @@ async def sidecar(hub: HubProcess, tmp_path: Path, runs: Path) -> AsyncIterator[
             stack.callback(one.end)
             one.environment = environment
             one.start()
+            await until(lambda: one.status() or not one.is_running, f"{agent_id} is up", 40)
+            assert one.is_running, one.log.read_text()
             return one
 
         yield start

@@ -39,7 +39,7 @@ async def test_a_deaf_sidecar_dials_again_by_itself(
     """L21: only what the hub says is lost; what the sidecar says arrives. Two beats later there is a new
     line, and the task that was assigned into the silence runs."""
     ada = await sidecar("ada", proxy.ws_address)
-    await connected(hub, "ada")
+    await until(lambda: ada.status().get("state") == "ready", "it knows that it is connected")
     proxy.to_client.swallow()
     before = proxy.accepted
     task_id = await pushed(hub, "ada", steps=1)
