@@ -69,6 +69,7 @@ class Metrics:
             "hub_feed_catch_ups", "Watchers that fell behind and read from the log.", registry=r
         )
         self.feed_gaps = Counter("hub_feed_gaps", "Gaps said to watchers.", registry=r)
+        self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
         Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)
 
     def text(self) -> bytes:

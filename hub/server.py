@@ -153,6 +153,7 @@ def configure(app: Starlette, settings: Settings, life: Life) -> GuardedConfig:
         ssl_keyfile=settings.tls_key,
     )
     config.head_ms = settings.head_ms
+    life.metrics.insecure.set(settings.tls_cert is None and settings.host not in LOOPBACK_NAMES)
     config.sockets = Cap(
         "sockets",
         most=settings.sockets_max or sockets_max_of_process(),

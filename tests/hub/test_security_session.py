@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 import subprocess
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from starlette.requests import HTTPConnection
 
@@ -22,12 +24,18 @@ from hub.api.session import (
     Sessions,
 )
 from hub.api.throttle import FAILURES_PER_MINUTE, JOINS_PER_MINUTE, Throttle
+from hub.app import create_app
 from hub.auth import Role
 from hub.census import Trusted
+from hub.core.task import Now
+from hub.housekeeping import TOKENS_EVERY_MS, watch_tokens
+from hub.life import Life
 from hub.origin import is_own
+from hub.ports import Clock
 from hub.settings import Settings
 from protocol.ids import TokenId
 from tests.hub.conftest import RunningHub
+from tests.hub.peers import V2Peer
 from tests.waiting import until
 
 OWN_PAGE = {CSRF_HEADER: "1"}
@@ -213,6 +221,50 @@ async def test_a_guesser_of_join_codes_is_told_to_wait(running_hub: RunningHub) 
     assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+# --- the end of a token -----------------------------------------------------------------------------------
+
+
+class TwoLooks:
+    """A clock under which housekeeping looks twice at once, and then no more."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.looks = 0
+
+    def now(self) -> Now:
+        return self._clock.now()
+
+    async def sleep_until(self, due_ms: int) -> None:
+        self.looks += 1
+        if self.looks > 2:
+            await asyncio.get_running_loop().create_future()
+
+
+async def test_what_is_open_with_an_expired_token_ends_at_the_next_look(running_hub: RunningHub) -> None:
+    """A5: within a minute."""
+    parts = running_hub.parts
+    peer = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("ada"))
+    await peer.identify("ada")
+    staying = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("bob"))
+    await staying.identify("bob")
+    viewer = await running_hub.token(role=Role.VIEWER)
+    async with running_hub.http(viewer) as http, http.stream("GET", "/api/feed") as feed:
+        await until(lambda: parts.feed.watchers == 1, "it watches")
+        for record in parts.authority.records():
+            if record.agent_id == "ada" or record.role is Role.VIEWER:
+                parts.authority.drop([record.token_id])
+                parts.authority.add(msgspec.structs.replace(record, expires_wall_ms=1))
+        clock = TwoLooks(parts.clock)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch_tokens(dataclasses.replace(parts, clock=clock)))
+            await until(lambda: clock.looks == 3, "it has looked")
+            watching.cancel()
+        assert (await peer.closed())[0] == 4401
+        await asyncio.wait_for(feed.aread(), 20)
+    await staying.hear_nothing_but("agent_joined", "agent_left")
+    assert TOKENS_EVERY_MS == 60_000
+
+
 # --- TLS --------------------------------------------------------------------------------------------------
 
 
@@ -252,9 +304,6 @@ def test_a_hub_behind_tls_speaks_nothing_older_than_1_2(
     certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """W10."""
-    from hub.app import create_app
-    from hub.life import Life
-
     cert, key = certificate
     settings = Settings(port=0, state_dir=tmp_path / "hub", tls_cert=cert, tls_key=key, host="0.0.0.0")
     server.listen(settings).close()
@@ -263,3 +312,13 @@ def test_a_hub_behind_tls_speaks_nothing_older_than_1_2(
     assert config.ssl is not None
     assert config.ssl.minimum_version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
     assert config.server_header is False
+
+
+@pytest.mark.parametrize(("host", "is_open"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_plain_http_beyond_this_machine_shows_in_the_figures(host: str, is_open: bool) -> None:
+    """W10."""
+    from starlette.applications import Starlette
+
+    life = Life()
+    server.configure(Starlette(), Settings(host=host, insecure=True), life)
+    assert life.metrics.registry.get_sample_value("hub_insecure") == float(is_open)
