@@ -32,7 +32,7 @@ from sidecar.health import Health, Readiness
 from sidecar.history import History
 from sidecar.journal import JournalBook, JournalBroken, JournalFull
 from sidecar.journal_file import JournalFile
-from sidecar.line import Line, Place, is_local
+from sidecar.line import Line, Place, is_exposed, is_local
 from sidecar.redaction import guarded
 from sidecar.redial import Window
 from sidecar.runners.command import CommandRunner, CommandSettings, command_settings
@@ -45,6 +45,10 @@ from sidecar.workspace import Workspaces
 
 STATUS_EVERY_MS: Final = 1_000
 """How often, at most, the status for `sidecar status` is written: it is not worth a disk's attention."""
+
+EXPOSED: Final = (
+    "! plain ws beyond this machine: token and tasks can be read on the way. Give the hub TLS: wss"
+)
 
 SECRET_WORDS: Final = ("KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "DSN")
 """A variable with one of these in its name has a value that no run may say."""
@@ -160,6 +164,8 @@ class Sidecar:
         settings = self.settings
         if not settings.command and not settings.commands:
             self._say(NO_RUNNER)
+        if is_exposed(place.url):
+            self._say(EXPOSED)
         while True:
             self._build(place, runners)
             async with contextlib.AsyncExitStack() as stack:

@@ -201,6 +201,11 @@ def is_local(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
+def is_exposed(url: str) -> bool:
+    """What is said can be read by others on the way."""
+    return urlsplit(url).scheme != "wss" and not is_local(url)
+
+
 def tls_context(place: Place) -> ssl.SSLContext | None:
     """The hub's certificate is always verified, by the system's authorities or by the file that was named."""
     if urlsplit(place.url).scheme != "wss":
