@@ -74,8 +74,8 @@ def show(output: Output, folder: Path, stay: bool) -> Exit:
 
 
 def stay_up(output: Output) -> None:
-    output.note("\nEverything stays up. Ctrl-C ends it.")
     try:
+        output.note("\nEverything stays up. Ctrl-C ends it.")
         threading.Event().wait()
     except KeyboardInterrupt:
         output.note("\nEnding.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hub.commands.push import request_of, split_words
 from hub.commands.values import duration_ms, inputs_of, moment_ms, text_of, value_of
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
-from tests.hub.typing_hands import Said, run, said_by, typed
+from tests.hub.typing_hands import Said, line_of, run, said_by, typed
 from tests.waiting import until
 
 
@@ -27,7 +28,7 @@ async def pushed_and_watched(
     hub: RunningHub, *words: str, ending: dict[str, Any] | None = None, progress: bool = False
 ) -> Said:
     """Push with --watch, and let the agent accept the task and end it so."""
-    peer = await working(hub)
+    peer, seen = await working(hub), ""
     async with typed(hub, "push", "ada", "work", "--watch", *words) as command:
         assigned = await peer.hear("task_assign")
         await peer.say(peer.fact("task_accepted", assigned))
@@ -36,9 +37,12 @@ async def pushed_and_watched(
             await until(lambda: feed._watchers, "the command watches the feed")
             frame = {"type": "task_progress", "task_id": assigned["task_id"], "progress": 40}
             await peer.say({**frame, "generation": assigned["generation"], "message": "almost \x1b[2Jhalf"})
+            while "half" not in seen:
+                seen += await line_of(command.stdout)
         if ending is not None:
             await peer.say(peer.fact(ending.pop("type"), assigned, **ending))
-        return await said_by(command)
+        said = await said_by(command)
+    return replace(said, out=seen + said.out)
 
 
 async def test_a_watched_push_ends_with_0_and_the_task_as_the_last_line(running_hub: RunningHub) -> None:
