@@ -21,6 +21,7 @@ from sidecar.runners.contract import (
     Order,
     Outcome,
     Progress,
+    Rejection,
     Report,
     StepDone,
     Stopped,
@@ -31,12 +32,22 @@ from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.sidecarside import Sidecar
+    from tests.simulation.world import World
 
 KILLS_MAX: Final = 9
 """How often one task's runs kill their sidecar at the most: more often than any hub would try again."""
 
 KILL_MS: Final = 200
 """What a system needs to take a killed process group away."""
+
+
+def declined(world: World, order: Order) -> Rejection | None:
+    """A runner that is choosy about some attempts, and has its reasons."""
+    is_choosy = Fault.ORDER_DECLINED in world.plan.habits and not world.is_quiet
+    if not is_choosy or order.generation % 3 != 1:
+        return None
+    world.hit(Fault.ORDER_DECLINED)
+    return Rejection(reason="policy")
 
 
 class Run:

@@ -25,9 +25,8 @@ from sidecar.effects import Effect, GiveAnswer, HangUp, Leave, Remark, Say, Star
 from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, Now, Restarted, RunEnded, TimePassed
 from sidecar.journal import JournalBook
 from sidecar.memory import Record
-from sidecar.runners.contract import Finished, Order, Outcome, Rejection
+from sidecar.runners.contract import Finished, Order, Outcome
 from tests.simulation.disk import Disk, PowerCut
-from tests.simulation.faults import Fault
 from tests.simulation.invariants import (
     a_dropped_fact_has_its_receipt,
     a_generation_is_started_once,
@@ -35,7 +34,7 @@ from tests.simulation.invariants import (
     no_sidecar_is_ahead,
     slots_are_truth,
 )
-from tests.simulation.runs import KILL_MS, Run
+from tests.simulation.runs import KILL_MS, Run, declined
 from tests.simulation.scheduler import US
 from tests.simulation.wire import CLIENT, Message, Wire
 
@@ -97,7 +96,7 @@ class Sidecar:
             boot_id=f"boot-{self.boot}",
             slots=self.slots,
         )
-        self.desk = Desk(self._card, self._book.memory, self._accepts)
+        self.desk = Desk(self._card, self._book.memory, partial(declined, self.world))
         self.world.note(self.name, "starts", f"boot {self.boot} as {self._book.instance_id} {notices}")
         self.post(Restarted())
         self._dial(self.boot)
@@ -218,8 +217,8 @@ class Sidecar:
             self._say(self.desk.heartbeat())
         self._later(self._beat_ms, self._say_heartbeat)
 
-    def _say(self, frame: AgentFrame) -> None:
-        if self.wire is None:
+    def _say(self, frame: AgentFrame, link_id: int | None = None) -> None:
+        if self.wire is None or link_id not in (None, self._link_id):
             return
         for message in self._talk.say(frame):
             self.world.note(self.name, "says", frame)
@@ -286,7 +285,7 @@ class Sidecar:
     def _act(self, effect: Effect) -> None:
         match effect:
             case Say(link_id, frame):
-                self._say_over(link_id, frame)
+                self._say(frame, link_id)
             case StartRun(order):
                 self._start_run(order)
             case StopRun(task_id, generation, reason, grace_ms):
@@ -310,10 +309,6 @@ class Sidecar:
         if boot == self.boot:
             act()
 
-    def _say_over(self, link_id: int, frame: AgentFrame) -> None:
-        if link_id == self._link_id:
-            self._say(frame)
-
     def _hang_up_over(self, link_id: int, reason: str, retry_in_ms: int | None) -> None:
         if link_id == self._link_id:
             self._retry_ms = retry_in_ms
@@ -324,14 +319,6 @@ class Sidecar:
         self.world.note(self.name, "leaves", reason)
         self._die(with_goodbye=True)
         self.world.scheduler.after(self.world.die.uniform(500, 20_000), self.start)
-
-    def _accepts(self, order: Order) -> Rejection | None:
-        """A runner that is choosy about some attempts, and has its reasons."""
-        is_choosy = Fault.ORDER_DECLINED in self.world.plan.habits and not self.world.is_quiet
-        if not is_choosy or order.generation % 3 != 1:
-            return None
-        self.world.hit(Fault.ORDER_DECLINED)
-        return Rejection(reason="policy")
 
     # --- runs ----------------------------------------------------------------------------------------------
 
@@ -400,7 +387,7 @@ class Sidecar:
 
     def spoil_next_fact(self) -> bool:
         """A bug of some client: the next numbered fact has a body that cannot be read."""
-        self._spoils = self._subprotocol != "hub.v2.msgpack"
+        self._spoils = self._subprotocol != SUBPROTOCOLS[-1]
         return self._spoils
 
     def _perhaps_spoiled(self, message: Message) -> Message:
