@@ -20,7 +20,6 @@ from hub.core.events import Event
 from hub.core.policy import Policy
 from hub.core.task import Now, Task
 from hub.ports import Loaded
-from hub.readable import readable
 from protocol.ids import TaskId
 
 EVENT_TYPES: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -177,7 +176,7 @@ def last_number(path: Path) -> int:
 
 def read_turns(path: Path) -> Iterator[Kept]:
     """What both segments keep, in order; a torn last line is left out."""
-    decoder: msgspec.json.Decoder[Kept] = msgspec.json.Decoder(readable(Kept))
+    decoder = msgspec.json.Decoder(Kept)
     turns: list[Kept] = []
     for segment in segments_of(path):
         if not segment.exists():
@@ -190,6 +189,4 @@ def read_turns(path: Path) -> Iterator[Kept]:
 
 def events_of(turn: TurnKept) -> list[Event]:
     """The letters of a turn as the board was told them."""
-    return [
-        msgspec.json.decode(letter.event, type=readable(EVENT_TYPES[letter.name])) for letter in turn.letters
-    ]
+    return [msgspec.json.decode(letter.event, type=EVENT_TYPES[letter.name]) for letter in turn.letters]
