@@ -270,7 +270,8 @@ class Dispatcher:
         for letter in again:
             if letter.asker is not None:
                 letter.asker.fail(full)
-        kept = [letter for letter in again if letter.asker is None]
+        # The time comes again by itself; kept, its letters would grow in number for as long as this lasts.
+        kept = [one for one in again if one.asker is None and not isinstance(one.event, TimePassed)]
         if kept:
             self._ask_again(kept)
         if not full.is_for_pushes_only:

@@ -239,6 +239,20 @@ async def test_a_full_disk_answers_pushes_and_keeps_what_links_have_said() -> No
         assert isinstance(await loop.dispatcher.ask(loop.push(4)), Granted)
 
 
+async def test_deadlines_do_not_pile_up_while_the_disk_is_full() -> None:
+    """Each try used to keep its letter of the time and to ring for another."""
+    async with turning() as loop:
+        await loop.dispatcher.ask(identified())
+        loop.ledger.failures = [StorageFull() for _ in range(3)]
+        done = TaskComplete(task_id=TaskId("task-unknown"), generation=Generation(1), seq=Seq(1))
+        loop.dispatcher.post([FrameHeard(sender=SENDER, frame=done), *(TimePassed() for _ in range(50))])
+        await until(lambda: len(loop.ledger.failures) < 3, "the disk was full once")
+        await until(lambda: not loop.ledger.failures, "the disk has room again")
+        decided = loop.metrics.registry.get_sample_value("hub_turn_letters_sum")
+        assert decided is not None
+        assert decided < 2 * 50, "the letters of the time were decided once, not at each try"
+
+
 async def test_a_broken_disk_ends_the_loop_and_leaves_nobody_waiting() -> None:
     loop = Loop()
     loop.ledger.failures = [StorageBroken("sync failed")]
