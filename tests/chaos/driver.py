@@ -122,10 +122,10 @@ class Stage:
     @asynccontextmanager
     async def _loaded(self, scene: Scene) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            for number in (1, 2):
+            for number in (1, 2, 3):
                 dice = random.Random(self.dice.random())
                 pusher = Pusher(scene, f"pusher-{number}", dice, self._wishes(dice))
-                group.create_task(pusher.run(0.5))
+                group.create_task(pusher.run(0.3))
             group.create_task(Canceller(scene, "canceller", random.Random(self.act.seed)).run(0.8))
             group.create_task(Reader(scene, "reader", random.Random(self.act.seed)).run(0.2))
             try:

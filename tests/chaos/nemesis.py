@@ -56,14 +56,17 @@ class Nemesis:
     async def rage(self, kills: int, *, hub_only: bool) -> None:
         """So many kills, with weather in between."""
         weather: list[Callable[[], Awaitable[None]]] = [self.cut, self.stall, self.pause_hub, self.slow]
-        deadly = [self.kill_hub, self.crash_hub]
+        deadly = [self.crash_hub, self.kill_hub]
         if not hub_only:
-            deadly += [self.kill_sidecar, self.kill_runner, self.kill_sidecar, self.kill_runner]
+            on_agents = [self.kill_sidecar, self.kill_runner]
+            deadly = [*on_agents, *deadly, *on_agents]
             weather.append(self.pause_sidecar)
         turn = 0
         while self.kills.total() < kills:
             await self._scene.rest(self._dice.uniform(0.2, 1.2))
-            await self._strike(deadly[turn % len(deadly)])
+            blow = deadly[turn % len(deadly)]
+            is_last = self.kills.total() == kills - 1
+            await self._strike(self.kill_hub if blow == self.crash_hub and is_last else blow)
             turn += 1
             await self._scene.rest(self._dice.uniform(0.2, 1.0))
             if self._dice.random() < 0.6:
@@ -84,7 +87,7 @@ class Nemesis:
         await self.start_hub()
 
     async def crash_hub(self) -> None:
-        """The hub dies by its own hand, exactly at a named place, the n-th time it comes there."""
+        """Two kills: at once, and then by its own hand at a named place, the n-th time it comes there."""
         point = self._points.pop()
         self._points.insert(0, point)
         self._check_hub()
