@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from hub.api.routes import ENDPOINTS
-from hub.auth import SCOPES, Role
+from hub.auth import LIFETIME_MS, SCOPES, SECRET_BYTES, Role, mint
 from hub.settings import Settings
-from tests.hub.conftest import RunningHub
+from tests.hub.conftest import HubProcess, RunningHub
 
 
 async def asked(http: httpx.AsyncClient, method: str, path: str) -> int:
@@ -64,6 +64,28 @@ async def test_a_limited_dispatcher_steers_only_what_it_might_have_pushed(runnin
     assert statuses == {"own": [404, 200, 200], "foreign": [403, 403, 403]}
     assert (unknown.status_code, anybody.status_code) == (404, 403)
     assert (await running_hub.task(ids[1]))["state"] == "queued"
+
+
+async def test_the_first_token_is_made_once_and_never_taken_from_the_environment(
+    hub_process: HubProcess,
+) -> None:
+    """A7."""
+    wanted = mint(Role.ADMIN, b"s" * SECRET_BYTES)
+    for _ in range(2):
+        hub_process.start(HUB_TOKEN=wanted, HUB_ADMIN_TOKEN=wanted)
+        async with hub_process.http(wanted) as http:
+            assert (await http.get("/admin/tokens")).status_code == 401
+        async with hub_process.http() as http:
+            assert len((await http.get("/admin/tokens")).json()["tokens"]) == 1
+        assert hub_process.stop() == 0
+
+
+def test_no_token_is_for_ever() -> None:
+    """A5."""
+    days = {role: LIFETIME_MS[role] / 86_400_000 for role in Role}
+    assert days.pop(Role.AGENT) == 90
+    assert days.pop(Role.JOIN) * 24 * 60 == 10
+    assert set(days.values()) == {30}
 
 
 def test_the_caps_are_as_promised_unless_somebody_changes_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import ssl
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+import websockets
 from starlette.requests import HTTPConnection
 
 from hub import server
@@ -28,6 +30,7 @@ from hub.app import create_app
 from hub.auth import Role
 from hub.census import Trusted
 from hub.core.task import Now
+from hub.guards import STRANGER_BYTES_MAX
 from hub.housekeeping import TOKENS_EVERY_MS, watch_tokens
 from hub.life import Life
 from hub.origin import is_own
@@ -191,6 +194,42 @@ async def test_what_a_form_of_another_site_could_send_is_not_the_page(
             headers=headers | {"Authorization": f"Bearer {running_hub.admin_token}"},
         )
     assert (answer.status_code, by_bearer.status_code) == (403, 201), "a bearer call ignores cookies"
+
+
+@pytest.mark.parametrize(
+    ("origin", "with_cookie", "wanted"),
+    [("own", True, 101), ("own", False, 4401), ("https://elsewhere.example", True, 403)],
+)
+async def test_a_feed_needs_the_cookie_and_the_hubs_own_page(
+    running_hub: RunningHub, origin: str, with_cookie: bool, wanted: int
+) -> None:
+    """W2: a socket is no request that a browser keeps other sites from making."""
+    async with browser_of(running_hub) as browser:
+        await browser.post("/api/session", json={"token": running_hub.admin_token})
+        cookie = f"{COOKIE_PLAIN}={browser.cookies[COOKIE_PLAIN]}"
+    said = {"Origin": running_hub.address if origin == "own" else origin}
+    if with_cookie:
+        said["Cookie"] = cookie
+    dial = websockets.connect(f"{running_hub.ws_address}/ws/feed", additional_headers=said)
+    if wanted == 403:
+        with pytest.raises(websockets.InvalidStatus, match="403"):
+            await dial
+        return
+    async with dial as socket:
+        first = json.loads(await socket.recv())
+    assert ("error" in first) is (wanted == 4401)
+
+
+async def test_a_watchers_message_may_not_be_big(running_hub: RunningHub) -> None:
+    """W5: 64 KiB; a watcher has nothing to say."""
+    bearer = {"Authorization": f"Bearer {running_hub.admin_token}"}
+    dial = websockets.connect(f"{running_hub.ws_address}/ws/feed", additional_headers=bearer)
+    async with dial as socket:
+        await socket.recv()
+        await socket.send("x" * (STRANGER_BYTES_MAX + 1))
+        await asyncio.wait_for(socket.wait_closed(), 20)
+    assert socket.close_code == 1009
+    assert STRANGER_BYTES_MAX == 64 * 1024
 
 
 # --- guessing ---------------------------------------------------------------------------------------------
