@@ -175,7 +175,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         pepper = load_pepper(settings.state_dir)
         authority = Authority(pepper, lambda: clock.now().wall_ms)
         tokens = Tokens(ledger)
-        await believe(tokens, authority, life, clock)
+        await believe(tokens, authority, life, clock, audit)
 
         now = clock.now()
         loaded = await ledger.load(now)
@@ -211,7 +211,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         )
 
 
-async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubClock) -> None:
+async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubClock, audit: Audit) -> None:
     """Take all valid tokens into memory; let in whoever has started this hub, if no token of theirs does.
 
     Whoever may start a hub owns its ledger and its pepper: a token gives them nothing that they have not.
@@ -225,6 +225,7 @@ async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubCl
         # The one before is lost with its file: a hub that loses it at every start must not hoard them.
         lost = [old.token_id for old in authority.records() if old.label == RENEWED]
         authority.drop(await tokens.revoke(lost))
+        audit.jot("token_renewed", RENEWED, f"{record.token_id} admin")
     else:
         return
     await tokens.add(record)

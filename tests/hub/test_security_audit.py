@@ -11,12 +11,15 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from hub.api.session import CSRF_HEADER
+from hub.app import believe
 from hub.audit import REFUSALS_BURST, WAITING_MAX, Audit
-from hub.auth import Role
+from hub.auth import Authority, Role
 from hub.clock import HubClock
 from hub.ladder import CLOSES_MAX
+from hub.life import Life
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
+from hub.store.tokens import Tokens
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V1Peer, V2Peer
 
@@ -172,3 +175,19 @@ async def test_rows_that_found_no_place_are_counted_in_a_row(database: Path) -> 
     assert len(found) == WAITING_MAX + 1
     assert found[-1][0] == "audit_lost"
     assert found[-1][3] == "3 rows"
+
+
+async def test_an_admin_that_a_start_of_the_hub_lets_in_again_has_a_row(database: Path) -> None:
+    ledger = SqliteLedger(open_database(database, "full"))
+    clock, life = HubClock(), Life()
+    audit, tokens = Audit(ledger, clock), Tokens(ledger)
+    authority = Authority(b"p" * 32, lambda: clock.now().wall_ms)
+    life.operator_token = "lost"
+    for _ in range(2):
+        await believe(tokens, authority, life, clock, audit)
+    await audit.flush()
+    await ledger.close()
+    assert life.renewed_token is not None
+    (row,) = rows_in(database)
+    assert row[:2] == ("token_renewed", "hub serve")
+    assert life.renewed_token not in row[3]
