@@ -26,7 +26,16 @@ EVENTS: Final = 'SELECT "offset", event, task_id, generation FROM events ORDER B
 class Life(msgspec.Struct, frozen=True):
     """The one part of a task's life that the checker compares."""
 
-    result: Any = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def result_in(life: str) -> Any:
+    """A result as runs have noted it; as its text where it has a number that no program here can hold."""
+    text = msgspec.json.decode(life, type=Life).result
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return bytes(text).decode()
 
 
 def records_of_database(path: Path) -> Iterator[Record]:
@@ -58,7 +67,7 @@ def records_of_database(path: Path) -> Iterator[Record]:
                 key=key,
                 task=task_id,
                 gen=generation,
-                value={"state": state, "result": msgspec.json.decode(life, type=Life).result},
+                value={"state": state, "result": result_in(life)},
             )
     finally:
         connection.close()

@@ -9,6 +9,7 @@ import pytest
 
 from hub import examination
 from hub.commands.doctor import command
+from hub.evidence import result_in
 from tests.hub.conftest import HubProcess
 from tests.hub.peers import V2Peer
 from tests.hub.typing_hands import run
@@ -81,6 +82,12 @@ async def test_an_audit_finds_a_ledger_that_contradicts_itself(
     assert told.code == 1
     broken = {one["sentence"][:2] for one in told.records if one["finding"] == "FAIL"}
     assert {"C3", "C8"} <= broken, told.records
+
+
+def test_a_result_that_cannot_be_parsed_is_compared_as_text() -> None:
+    assert result_in('{"result": {"a": [1, 2.5, null]}}') == {"a": [1, 2.5, None]}
+    assert result_in("{}") is None
+    assert result_in('{"result": 1e999}') == "1e999"
 
 
 async def test_an_audit_without_a_ledger_or_history_says_so(tmp_path: Path) -> None:
