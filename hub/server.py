@@ -71,9 +71,18 @@ class HubLoop(uvloop.Loop):
 class HubServer(uvicorn.Server):
     """uvicorn's server with our idea of an end."""
 
-    def __init__(self, config: GuardedConfig, life: Life, on_ready: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: GuardedConfig,
+        life: Life,
+        on_ready: Callable[[], None] | None = None,
+        *,
+        drain_ms: int = Settings.drain_ms,
+    ) -> None:
         super().__init__(config)
         self._life = life
+        self._drain_ms = drain_ms
+        self._drain: asyncio.Task[None] | None = None
         self._on_ready = on_ready
         self._is_asked_to_stop = False
         self._is_drained = False
@@ -83,6 +92,8 @@ class HubServer(uvicorn.Server):
         if self._is_asked_to_stop:
             self.should_exit = True
             self.force_exit = sig == signal.SIGINT
+            if self._drain is not None:
+                self._drain.get_loop().call_soon_threadsafe(self._drain.cancel)
         self._is_asked_to_stop = True
 
     def stop(self) -> None:
@@ -99,9 +110,16 @@ class HubServer(uvicorn.Server):
             self.should_exit = True
         elif self._is_asked_to_stop and not self._is_drained:
             self._is_drained = True
-            await self._life.drain()
+            await self._let_go()
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def _let_go(self) -> None:
+        """Drain for as long as the operator allows, or until somebody asks twice."""
+        async with asyncio.TaskGroup() as group:
+            self._drain = group.create_task(self._life.drain())
+            await asyncio.wait([self._drain], timeout=self._drain_ms / 1000)
+            self._drain.cancel()
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -190,7 +208,7 @@ def serve(
         if on_ready is not None:
             on_ready(address, life)
 
-    server = HubServer(configure(app, settings, life), life, ready)
+    server = HubServer(configure(app, settings, life), life, ready, drain_ms=settings.drain_ms)
     try:
         with asyncio.Runner(loop_factory=HubLoop) as runner:
             runner.run(server.serve(sockets=[listening]))
