@@ -51,6 +51,9 @@ out of it altogether."""
 BACKLOG: Final = 4096
 """Connections that the kernel holds for us: a fleet comes back at once after a restart."""
 
+DRAIN_MS: Final = 60_000
+"""What a drain may take when the settings say nothing else."""
+
 GRACEFUL_S: Final = 10
 """For requests in hand when the hub ends."""
 
@@ -77,7 +80,7 @@ class HubServer(uvicorn.Server):
         life: Life,
         on_ready: Callable[[], None] | None = None,
         *,
-        drain_ms: int = Settings.drain_ms,
+        drain_ms: int = DRAIN_MS,
     ) -> None:
         super().__init__(config)
         self._life = life
