@@ -15,7 +15,7 @@ from tests.system.test_dropped_links import assert_it_ran_once, pushed
 from tests.waiting import until
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 async def test_a_second_process_with_the_same_name_waits_while_the_first_lives(
     hub: HubProcess, sidecar: StartSidecar, runs: Path, tmp_path: Path
 ) -> None:
@@ -32,7 +32,7 @@ async def test_a_second_process_with_the_same_name_waits_while_the_first_lives(
         await assert_it_ran_once(hub, task_id, runs)
         assert first.stop() == 0
         other = await pushed_when_connected(hub)
-        task = await ended(hub, other)
+        task = await ended(hub, other, 80)
         assert task["state"] == "completed"
         assert len(starts_of(runs, other)) == 1
     finally:
