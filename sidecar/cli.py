@@ -204,12 +204,13 @@ def drain(config: str | None, **flags: Any) -> None:
 def doctor(hub_url: str | None, config: str | None, **flags: Any) -> None:
     """Look for what would keep a sidecar from working, and say what to do."""
     with _exits():
+        from console.harmless import harmless
         from sidecar.doctor import examine
 
         settings = _named(_settings(config, hub_url=hub_url, **flags))
         worst = 0
         for finding in examine(settings):
-            click.echo(f"{finding.word:5} {finding.sentence}")
+            click.echo(harmless(f"{finding.word:5} {finding.sentence}"))
             worst = worst or finding.exit_code
         sys.exit(worst)
 
