@@ -58,6 +58,7 @@ def ending_fact(run: Run, outcome: Outcome, result_bytes_max: int) -> FactFrame:
                 task_id=task_id,
                 generation=generation,
                 error=clean_text(outcome.error, ERROR_LENGTH_MAX),
+                reason="timeout" if outcome.cause == "timeout" else None,
                 retryable=outcome.retryable,
                 retry_after_ms=clean_count(outcome.retry_after_ms),
             )

@@ -69,10 +69,11 @@ def fail(task: Task, failed: Failed, at: Moment) -> Decision:
     if failed.is_crash:
         return strike(task, at, row="T15", cause=failed.error)
     task = replace(task, attempt=task.attempt + 1)
+    how, fault = ("timeout", Fault.TIME) if failed.is_timeout else ("failed", Fault.WORK)
     if not failed.is_retryable or task.spec.attempts_max == 1:
-        return finish(task, State.FAILED, ending(task, "failed", Fault.WORK), row="T16", status="failed")
+        return finish(task, State.FAILED, ending(task, how, fault), row="T16", status="failed")
     if task.attempt >= task.spec.attempts_max:
-        return bury(task, ending(task, "attempts", Fault.WORK), row="T15")
+        return bury(task, ending(task, "attempts", fault), row="T15")
     pause_ms = min(failed.retry_after_ms, at.policy.retry_after_max_ms)
     return requeue(
         task, at, row="T15", cause="failed", reason=failed.error, delay_ms=max(backoff(task, at), pause_ms)

@@ -56,6 +56,9 @@ MACHINE_ERRORS: Final = frozenset({"sidecar_crash", "sidecar_shutdown"})
 go: the work has not failed, so this is a strike, not an attempt.
 """
 
+TIMEOUT_REASON: Final = "timeout"
+"""The `reason` beside an `error`, by which a sidecar says that a run's time was over."""
+
 _STRAY = msgspec.json.Encoder()
 
 
@@ -163,7 +166,8 @@ def happening_of(fact: FactFrame) -> Happening:  # noqa: C901  one line a fact
             return Completed(fact.result, fact.tokens_used)
         case TaskFailed():
             error = fact.error or fact.reason or "failed without a reason"
-            return Failed(error, fact.retryable, fact.retry_after_ms or 0, error in MACHINE_ERRORS)
+            is_crash, is_timeout = error in MACHINE_ERRORS, fact.reason == TIMEOUT_REASON
+            return Failed(error, fact.retryable, fact.retry_after_ms or 0, is_crash, is_timeout)
         case TaskStopped():
             return Stopped(fact.how, fact.proof)
         case TaskDone():

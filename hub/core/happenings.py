@@ -67,6 +67,8 @@ class Failed(Happening, frozen=True):
     retry_after_ms: int = 0
     is_crash: bool = False
     """The sidecar died under it: infrastructure, not work."""
+    is_timeout: bool = False
+    """The sidecar ended it because its time was over."""
 
 
 class Stopped(Happening, frozen=True):

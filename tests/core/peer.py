@@ -148,6 +148,7 @@ class Peer:
         retryable: bool = True,
         generation: int | None = None,
         retry_after_ms: int | None = None,
+        reason: str | None = None,
     ) -> str | None:
         g = self._meant(task_id, generation)
         return self.fact(
@@ -156,6 +157,7 @@ class Peer:
                 generation=g,
                 seq=seq,
                 error=error,
+                reason=reason,
                 retryable=retryable,
                 retry_after_ms=retry_after_ms,
             )

@@ -295,3 +295,18 @@ def test_what_is_over_or_unknown_can_not_be_cancelled() -> None:
     refusal = stage.refused(CancelRequested(task_id=task_id, by="a person"))
     assert (refusal.kind, refusal.state) == (RefusalKind.INVALID_STATE, "completed")
     assert stage.refused(CancelRequested(task_id=TaskId("x"), by="y")).kind is RefusalKind.TASK_NOT_FOUND
+
+
+@pytest.mark.parametrize(("attempts_max", "how"), [(1, "timeout"), (2, "attempts")])
+def test_a_run_that_its_sidecar_ended_for_time_is_times_fault(attempts_max: int, how: str) -> None:
+    """`hub push --watch` ends with 124 for it, and not with 1."""
+    stage = Stage()
+    peer, task_id = working(stage, attempts_max=attempts_max)
+    for attempt in range(1, attempts_max + 1):
+        peer.fail(task_id, "Workflow exceeded 1s timeout", reason="timeout")
+        if attempt < attempts_max:
+            stage.wait_until(State.ASSIGNED, task_id)
+            peer.accept(task_id)
+    ending = stage.task(task_id).ending
+    assert ending is not None
+    assert (ending.how, ending.whose_fault) == (how, Fault.TIME)
