@@ -4,11 +4,25 @@ Owns no fixture of a part of the system: those live beside the tests that use th
 """
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 OURS = ("HUB_", "SIDECAR_")
+UMASK = 0o022
+
+# A shell that starts the tests in the background makes them ignore SIGINT, and every command that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """A hub in this process closes its files to others for good; the next test begins as a person would."""
+    os.umask(UMASK)
+    yield
+    os.umask(UMASK)
 
 
 @pytest.fixture(autouse=True)

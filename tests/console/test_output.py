@@ -83,9 +83,7 @@ def test_colour_is_for_terminals_and_only_where_it_is_wanted(
 
 def test_values_are_said_as_people_read_them() -> None:
     values: tuple[object, ...] = (None, "", [], True, 100.0, 0, {"a": 1})
-    assert [cell(value) for value in values] == [
-        *("-", "-", "-", "yes", "100", "0", '{"a": 1}')
-    ]
+    assert [cell(value) for value in values] == [*("-", "-", "-", "yes", "100", "0", '{"a": 1}')]
     assert words_of(1_795_240_461_759, "updated_at").startswith("2026-11-2")
     assert words_of(1_795_240_461_759, "bytes") == "1795240461759"
     assert cell("a\n  b\tc") == "a b c"
