@@ -14,6 +14,7 @@ COPY console /build/console
 COPY hub /build/hub
 COPY sidecar /build/sidecar
 COPY plugins /build/plugins
+COPY crews /build/crews
 RUN cd /build && tools/bin/python -m hatchling build -t wheel \
     && /opt/crewhub/bin/pip install --no-deps dist/crewhub-*.whl
 

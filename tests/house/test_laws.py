@@ -11,7 +11,7 @@ from tests.house.tree import PACKAGES, Module, modules
 # Modules of the standard library that only compute.
 THINKING = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools"),
-    *("math", "operator", "re", "struct", "types", "typing", "unicodedata"),
+    *("hashlib", "math", "operator", "re", "struct", "types", "typing", "unicodedata"),
 }
 # What a pure module may know of ours and of others.
 PURE_MAY_KNOW: dict[str, tuple[str, ...]] = {
@@ -23,7 +23,7 @@ DESK = "sidecar.desk"
 DESK_MAY_KNOW = ("sidecar", "protocol", "msgspec")
 DECLARES = "sidecar.runners.contract"
 ACTS = {"print", "open", "input", "exec", "eval", "__import__", "breakpoint"}
-CLOCKS = {"hub.clock", "sidecar.clock"}
+CLOCKS = {"hub.clock", "sidecar.clock", "crews.clock"}
 
 
 def is_below(name: str, parent: str) -> bool:
