@@ -80,6 +80,26 @@ def start_supervisor(control_fd: int, given: Iterable[int]) -> subprocess.Popen[
     )
 
 
+class OwnChild:
+    """A supervisor that is a child of ours: it cannot be another process while it is not collected."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    async def collected(self) -> None:
+        await reap(self.process)
+
+
+class Supervisors:
+    """The launcher of everything that is started by exec: a supervisor each, in a millisecond."""
+
+    async def start(self, control_fd: int, given: Iterable[int]) -> OwnChild:
+        return OwnChild(start_supervisor(control_fd, given))
+
+
 async def reap(process: subprocess.Popen[bytes]) -> None:
     """Collect an ending process without blocking the loop."""
     if process.poll() is not None:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-import subprocess
+from collections.abc import Iterable
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from sidecar.runners.contract import Proof
-from sidecar.runners.guard import Control, Exited, Gone, Word, reap, start_supervisor
+from sidecar.runners.guard import Control, Exited, Gone, Supervisors, Word
 from sidecar.runners.hunt import kill_until_none_is_left
 from sidecar.runners.pipes import Ear, Heard, Mouth
 
@@ -94,16 +93,40 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+class Guard(Protocol):
+    """The process that guards one run, whoever's child it is."""
+
+    def kill(self) -> None:
+        """SIGKILL it; nothing when it is gone already. Never hits a number that belongs to another by now."""
+
+    async def collected(self) -> None:
+        """Return when it is gone and nobody's zombie of ours."""
+
+
+class Launcher(Protocol):
+    """Where guards come from: a program started anew, or a fork of a process that has imported much."""
+
+    async def start(self, control_fd: int, given: Iterable[int]) -> Guard:
+        """A guard that waits on `control_fd` for its order and has the descriptors `given`, which are the
+        caller's to close. OSError when there can be none.
+        """
+
+
+SUPERVISED: Final[Launcher] = Supervisors()
+"""Each run under a supervisor of its own, which starts the program by exec."""
+
+
 class Run:
     """One program from its start to the proof of its end. The steps in order: `begin`, then `ended`; the
     rest in between.
     """
 
-    def __init__(self, program: Program, heard: Heard) -> None:
+    def __init__(self, program: Program, heard: Heard, launcher: Launcher = SUPERVISED) -> None:
         self.program = program
         self.heard = heard
+        self.launcher = launcher
         self.loop = asyncio.get_running_loop()
-        self.supervisor: subprocess.Popen[bytes] | None = None
+        self.guard: Guard | None = None
         self.control: asyncio.Transport | None = None
         self.ears: list[asyncio.ReadTransport] = []
         self.mouths: dict[int, tuple[asyncio.WriteTransport, Mouth]] = {}
@@ -155,7 +178,7 @@ class Run:
     async def _connect(self, control: tuple[socket.socket, int], given: dict[int, int]) -> None:
         ours, far_fd = control
         try:
-            self.supervisor = start_supervisor(far_fd, given.values())
+            self.guard = await self.launcher.start(far_fd, given.values())
             await self._adopt(ours)
         except BaseException:
             ours.close()
@@ -198,9 +221,9 @@ class Run:
         """The start failed half way: without a start order the supervisor just leaves."""
         self._close_unadopted()
         self._close_everything()
-        if self.supervisor is not None:
-            self.supervisor.kill()
-            await reap(self.supervisor)
+        if self.guard is not None:
+            self.guard.kill()
+            await self.guard.collected()
 
     # -- in between
 
@@ -243,10 +266,10 @@ class Run:
         return await self._finish()
 
     async def _finish(self) -> Ended:
-        supervisor = self.supervisor
-        assert supervisor is not None, "ended() comes after begin()"
+        guard = self.guard
+        assert guard is not None, "ended() comes after begin()"
         await asyncio.shield(self.closed)
-        await reap(supervisor)
+        await guard.collected()
         lost = self.gone is None
         hunted = await kill_until_none_is_left(self.program.marker, self.session) if lost else 0
         await self._drain()
@@ -319,5 +342,5 @@ class Run:
 
     def _lose_patience(self) -> None:
         """Stopped, stuck or starved: without it the hunt by marker does its work."""
-        if self.supervisor is not None and self.supervisor.returncode is None:
-            self.supervisor.send_signal(signal.SIGKILL)
+        if self.guard is not None:
+            self.guard.kill()
