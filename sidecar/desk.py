@@ -25,6 +25,7 @@ from sidecar.events import (
     LinkLost,
     LinkOpened,
     Now,
+    PluginsChanged,
     Restarted,
     RunEnded,
     RunReported,
@@ -104,7 +105,11 @@ class Desk:
                 self._is_storage_full = True
                 self._draft.say(frames.Draining())
             case StorageFreed():
-                self._take_work_again()
+                self._is_storage_full = False
+                self._redial("the journal has room again")
+            case PluginsChanged():
+                self._card = replace(self._card, plugins=event.plugins, capabilities=event.capabilities)
+                self._redial("the plugins have changed", retry_in_ms=0)
             case _:
                 assert_never(event)
         self._leave_when_done()
@@ -181,14 +186,11 @@ class Desk:
                 | frames.StateReportAck()
             ):
                 self._draft.remark("v1_frame_ignored", frame.task_id)
-            case (
-                frames.MessageDelivered()
-                | frames.MessageSent()
-                | frames.StatusChanged()
-                | frames.StatusUpdated()
-            ):
+            case frames.MessageDelivered() | frames.MessageSent() | frames.StatusChanged():
                 pass  # for other agents' eyes: this sidecar has no use for chat
-            case frames.Pong() | frames.Agents() | frames.AgentJoined() | frames.AgentLeft():
+            case frames.StatusUpdated() | frames.Pong() | frames.Agents():
+                pass
+            case frames.AgentJoined() | frames.AgentLeft():
                 pass
             case _:
                 assert_never(frame)
@@ -381,11 +383,10 @@ class Desk:
             self._drop_waiting(hand)
             self._stop(hand.running, "shutdown", limits.CANCEL_GRACE_MS)
 
-    def _take_work_again(self) -> None:
-        """Dial again: a fresh identify is how a hub learns that somebody who was draining takes work."""
-        self._is_storage_full = False
-        if self._draft.is_open:
-            self._draft.effect(HangUp(self._draft.link_id, "the journal has room again"))
+    def _redial(self, reason: str, retry_in_ms: int | None = None) -> None:
+        """A fresh identify is how a hub learns what we take from now on. Runs go on meanwhile, as always."""
+        if self._has_link:
+            self._draft.effect(HangUp(self._draft.link_id, reason, retry_in_ms))
 
     def _leave_when_done(self) -> None:
         """With empty hands and all receipts; whoever is told to go does not wait for a hub that is away."""

@@ -84,6 +84,13 @@ class StorageFreed(Struct, frozen=True):
     """The journal has room again, and all that waited is on disk."""
 
 
+class PluginsChanged(Struct, frozen=True):
+    """This sidecar can do something else from now on: these plugins, these capabilities."""
+
+    plugins: tuple[str, ...]
+    capabilities: tuple[str, ...]
+
+
 class TimePassed(Struct, frozen=True):
     """`next_deadline()` has come."""
 
@@ -100,5 +107,6 @@ DeskEvent: TypeAlias = (
     | StopRequested
     | StorageFilled
     | StorageFreed
+    | PluginsChanged
     | TimePassed
 )

@@ -1,12 +1,14 @@
 """Everything a user of the sidecar may set, frozen, with the bound of each value.
 
-Owns the names, the defaults and their reasons. Never reads a file or the environment (`console/options.py`
-does); the command runner's own table is read by the runner that it configures.
+Owns the names, the defaults and their reasons, and the names kept from existing deployments. Never reads a
+file or the environment (`console/options.py` does); the command runner's own table is read by the runner that
+it configures.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,7 +24,19 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "retry_least_ms": (1, 60_000),
     "retry_first_ms": (0, 600_000),
     "retry_most_ms": (1, 600_000),
+    "crew_timeout_ms": (1_000, 24 * 3_600_000),
+    "crew_memory_bytes": (64 * limits.MIB, 1_024 * 1_024 * limits.MIB),
 }
+
+SHIPPED: Final = "shipped"
+"""Among the plugin folders: those that come with the package."""
+
+OFFLINE: Final = "offline"
+"""As a model: the deterministic one that plays each plugin's own script, without key or network."""
+
+KEPT_FOLDER: Final = "PLUGIN_DIR"
+KEPT_SECONDS: Final = "CREW_TIMEOUT_SECONDS"
+"""Variables of existing deployments that go on working."""
 
 AGENT_ID_FORBIDDEN: Final = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)))
 
@@ -54,6 +68,27 @@ class Settings:
     """The program of the command runner, argument by argument; never a shell's line."""
     commands: dict[str, Any] = field(default_factory=dict)
     """Programs by plugin name; see `runners/command.py`."""
+
+    # --- crews
+    plugins: tuple[str, ...] = ()
+    """Folders of plugins; `shipped` is the packaged ones. Empty: no crews."""
+    model: str = ""
+    """The model of crews whose task brings none, as crewai names it; `offline` needs neither key nor
+    network."""
+    model_key: str = field(default="", repr=False)
+    """Its key. Better in a file (SIDECAR_MODEL_KEY_FILE)."""
+    model_url: str = ""
+    """Its address, when it is not the provider's own."""
+    search_key: str = field(default="", repr=False)
+    """The key of the search service; without it the fallback that needs none."""
+    crew_timeout_ms: int = 300_000
+    """How long one run of a crew may take; the time in which a person is asked does not count."""
+    crew_memory_bytes: int = 1_024 * limits.MIB
+    """How much memory of its own one run may use. What it shares with the others is counted in parts."""
+    crew_start: Literal["warm", "cold"] = "warm"
+    """warm: a fork of one process that has imported crewai; cold: a fresh process for each run."""
+    crew_environment: tuple[str, ...] = ()
+    """Further variables of the sidecar's own environment that crews may see."""
 
     # --- this process
     state_dir: Path | None = None
@@ -88,11 +123,38 @@ class Settings:
             )
         if self.agent_id == "broadcast":
             raise SettingsError("agent_id `broadcast` is taken: it is the address of everybody")
+        for name in self.crew_environment:
+            if name.startswith(("CREWHUB_", "HUB_", "SIDECAR_")) or name == "REDIS_URL":
+                raise SettingsError(f"crew_environment: a crew never sees {name}; take it out")
 
     @property
     def folder(self) -> Path:
         """This agent's state folder."""
         return self.state_dir or state_root() / quote(self.agent_id, safe="")
+
+
+def with_kept_names(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which the variables of existing deployments have their new names too; a new name
+    that is there already is the stronger one.
+    """
+    found = dict(environ)
+    if environ.get(KEPT_FOLDER):
+        found.setdefault("SIDECAR_PLUGINS", environ[KEPT_FOLDER])
+    seconds = environ.get(KEPT_SECONDS)
+    if seconds is not None and "SIDECAR_CREW_TIMEOUT_MS" not in environ:
+        found["SIDECAR_CREW_TIMEOUT_MS"] = str(_milliseconds(seconds))
+    return found
+
+
+def _milliseconds(seconds: str) -> int:
+    least, most = (bound // 1_000 for bound in RANGES["crew_timeout_ms"])
+    try:
+        amount = float(seconds)
+    except ValueError:
+        amount = 0.0
+    if not least <= amount <= most:
+        raise SettingsError(f"{KEPT_SECONDS} is `{seconds}`, and must be a number from {least} to {most}")
+    return round(amount * 1_000)
 
 
 def websocket_url(url: str) -> str:
