@@ -11,7 +11,7 @@ from tests.house.tree import ROOT
 from tests.waiting import until_true
 
 PROMISED = {
-    *("demo", "test", "check", "sim", "replay", "mutants", "powercut", "fuzz"),
+    *("demo", "test", "bare", "check", "sim", "replay", "mutants", "powercut", "fuzz"),
     *("chaos", "bench", "cover", "lock", "fmt"),
 }
 
