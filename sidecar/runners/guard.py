@@ -16,7 +16,16 @@ from typing import Final
 
 import msgspec
 
-SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
+ROOT: Final = str(Path(__file__).parents[2])
+"""Where `sidecar` lies; last on the path of what we start, because -I and -P leave out what we were started
+with.
+"""
+
+SUPERVISOR: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from sidecar.runners.supervisor import main; "
+    "main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+"""Imported rather than run as a file: its compiled form is kept, and a start does not compile it again."""
 
 LOADER_VARIABLES: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All that an interpreter may need of our environment to start."""
@@ -69,7 +78,7 @@ class Control(asyncio.Protocol):
 def start_supervisor(control_fd: int, given: Iterable[int]) -> subprocess.Popen[bytes]:
     """A supervisor that waits on `control_fd` for its order and has inherited its program's descriptors."""
     return subprocess.Popen(  # noqa: S603  our own program, started in a millisecond
-        [sys.executable, "-I", "-S", str(SUPERVISOR), str(control_fd), str(os.getpid())],
+        [sys.executable, "-I", "-S", "-c", SUPERVISOR, ROOT, str(control_fd), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
-"""The small program between the sidecar and one run: starts the run's program, leaves nothing of it behind.
+"""The guard between the sidecar and one run: starts the run's program, leaves nothing of it behind.
 
-It is a subreaper, so whatever the program forks or moves into new sessions stays its descendant; that the
-kernel says "no children" (ECHILD) is the proof that nothing is left. The end of the control socket means that
-the sidecar died: then everything is killed at once. Standard library, one thread, never outlives its run.
+A small program of its own, or a fork of the zygote; `Begin` and `Start` are where the two differ. It is a
+subreaper, so whatever the program forks or moves into new sessions stays its descendant; that the kernel says
+"no children" (ECHILD) is the proof that nothing is left. The end of the control socket means that the sidecar
+died: then everything is killed at once. Standard library, one thread, never outlives its run.
 Frames: four bytes of length and a JSON object. In: `start`, `stop`. Out: `started` or `refused`, `exited`,
 `killing`, `gone`. Without prctl and /proc (not Linux) a program that makes a new session escapes it.
 """
@@ -17,8 +18,10 @@ import os
 import resource
 import select
 import signal
-import sys
+from collections.abc import Callable
 from typing import Any
+
+from sidecar.runners.descendants import LINUX, Descendants
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -43,7 +46,15 @@ kernel.
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 FD_ABOVE_ALL_TARGETS = 64
 
-LINUX = sys.platform == "linux"
+Order = dict[str, Any]
+Begin = Callable[[Order], object]
+"""The child's last step: it becomes the program and does not come back. What it raises means that the program
+never began; the closing of every descriptor but the program's own says that it has.
+"""
+
+Start = Callable[[Order], tuple[int, str]]
+"""The guard's way of starting an order: the child's number, and a sentence when the program never began."""
+
 LIBC = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
 
@@ -107,9 +118,13 @@ def apply_limits(limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def become_the_program(order: dict[str, Any], guard: int, trouble_fd: int) -> None:
+def execute(order: Order) -> None:
+    os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606  no shell is the point
+
+
+def become_the_program(order: Order, guard: int, trouble_fd: int, begin: Begin) -> None:
     """The child's half of the fork: an own session, the limits, nothing inherited but what is listed; then
-    exec.
+    it begins.
     """
     step = "cannot prepare"
     try:
@@ -129,7 +144,7 @@ def become_the_program(order: dict[str, Any], guard: int, trouble_fd: int) -> No
         step = "cannot set limits"
         apply_limits(order["limits"])
         step = f"cannot run {order['argv'][0]}"
-        os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606  no shell is the point
+        begin(order)
     except BaseException as trouble:  # noqa: BLE001  the far side of a fork: whatever it is, it is told and ends here
         reason = trouble.strerror if isinstance(trouble, OSError) and trouble.strerror else repr(trouble)
         os.write(trouble_fd, f"{step}: {reason}".encode()[:1024])
@@ -137,12 +152,12 @@ def become_the_program(order: dict[str, Any], guard: int, trouble_fd: int) -> No
         os._exit(127)
 
 
-def start_program(order: dict[str, Any]) -> tuple[int, str]:
-    """Fork and exec. Returns the pid, and a sentence when the exec failed."""
+def start_program(order: Order, begin: Begin = execute) -> tuple[int, str]:
+    """Fork, and begin in the child. Returns its pid, and a sentence when it could not begin."""
     heard_fd, write_fd = os.pipe()
     trouble_fd = fcntl.fcntl(
         write_fd, fcntl.F_DUPFD_CLOEXEC, FD_ABOVE_ALL_TARGETS
-    )  # closes when exec succeeds
+    )  # closes when the program begins
     os.close(write_fd)
     given = set(order["descriptors"].values())
     for fd in given:
@@ -150,7 +165,7 @@ def start_program(order: dict[str, Any]) -> tuple[int, str]:
     guard = os.getpid()
     pid = os.fork()
     if pid == 0:
-        become_the_program(order, guard, trouble_fd)
+        become_the_program(order, guard, trouble_fd, begin)
     os.close(trouble_fd)
     for fd in given:
         os.close(fd)  # else the sidecar would never see the end of its pipes
@@ -159,115 +174,6 @@ def start_program(order: dict[str, Any]) -> tuple[int, str]:
         trouble += piece
     os.close(heard_fd)
     return pid, trouble.decode(errors="replace")
-
-
-# ---- finding and ending what belongs to the run ------------------------------------------------------------
-
-
-def look(pid: int) -> tuple[str, int, int] | None:
-    """State, parent and group of a process, as /proc has them; None when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stat:
-            words = stat.read(1024).rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return words[0].decode(), int(words[1]), int(words[2])
-
-
-class Descendants:
-    """Everything that came from the program. `signals` is what had to be sent, strongest last."""
-
-    def __init__(self, program: int) -> None:
-        self.program = program
-        self.signals: list[str] = []
-        self.reaped = 0
-        self.status: int | None = None  # of the program itself
-        self.none_left = False
-
-    def reap(self) -> None:
-        """Collect the dead, adopted ones too. `none_left` only when the kernel says that there are no
-        children at all.
-        """
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                self.none_left = True
-                return
-            if pid == 0:
-                return
-            self.reaped += 1
-            if pid == self.program:
-                self.status = status
-
-    def deliver(self, number: signal.Signals) -> None:
-        """One pass: signal each descendant the moment it is seen, and its whole group, which cannot out-
-        fork that.
-        """
-        if self._pass(number):
-            name = number.name.removeprefix("SIG")
-            if name not in self.signals:
-                self.signals.append(name)
-
-    def _pass(self, number: signal.Signals) -> bool:
-        if not LINUX:
-            return self._send(os.killpg, self.program, number)
-        ours = {os.getpid()}
-        groups: set[int] = set()
-        hit = False
-        later: dict[int, tuple[str, int, int]] = {}
-        for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-            seen = look(pid)
-            if seen is not None and seen[1] in ours:
-                hit |= self._hit(pid, seen, ours, groups, number)
-            elif seen is not None:
-                later[pid] = seen
-        for pid, seen in wrapped_around(later, ours):
-            hit |= self._hit(pid, seen, ours, groups, number)
-        return hit
-
-    def _hit(
-        self, pid: int, seen: tuple[str, int, int], ours: set[int], groups: set[int], number: signal.Signals
-    ) -> bool:
-        ours.add(pid)
-        state, _, group = seen
-        if state in "ZX":
-            return False
-        hit = self._send(os.kill, pid, number)
-        if group not in groups and group not in (0, 1, os.getpgrp()):
-            groups.add(group)
-            if number == signal.SIGKILL:  # TERM reaches each process once, by its own pid
-                self._send(os.killpg, group, number)
-        if number != signal.SIGKILL:
-            self._send(os.kill, pid, signal.SIGCONT)  # a stopped process could not obey
-        return hit
-
-    @staticmethod
-    def _send(send: Any, target: int, number: signal.Signals) -> bool:
-        try:
-            send(target, number)
-        except OSError:
-            return False
-        return True
-
-
-def wrapped_around(
-    later: dict[int, tuple[str, int, int]], ours: set[int]
-) -> list[tuple[int, tuple[str, int, int]]]:
-    """Children with a lower number than their parent: process numbers start again at the end of their
-    range.
-    """
-    found: list[tuple[int, tuple[str, int, int]]] = []
-    known = set(ours)
-    grew = True
-    while grew:
-        grew = False
-        for pid, seen in list(later.items()):
-            if seen[1] in known:
-                known.add(pid)
-                found.append((pid, later.pop(pid)))
-                grew = True
-    return found
 
 
 # ---- the loop ----------------------------------------------------------------------------------------------
@@ -360,19 +266,15 @@ def listen_for_signals() -> int:
     return wake_fd
 
 
-def main(control_fd: int, sidecar: int) -> None:
-    wake_fd = listen_for_signals()
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    prctl(PR_SET_PDEATHSIG, SIDECAR_DIED)
-    if os.getppid() != sidecar:
-        return  # it died while we were being born
+def guard_one_run(control_fd: int, wake_fd: int, start: Start) -> None:
+    """The whole life of a guard: hear the order, start it, watch over it until nothing of it is left."""
     control = Control(control_fd)
     os.set_inheritable(control_fd, False)
     try:
         order = control.hear()["start"]
     except SidecarGone:
         return
-    program, trouble = start_program(order)
+    program, trouble = start(order)
     if trouble:
         control.say(refused=trouble)
     else:
@@ -380,5 +282,11 @@ def main(control_fd: int, sidecar: int) -> None:
     Supervisor(control, wake_fd, program).watch()
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+def main(control_fd: int, sidecar: int) -> None:
+    """A supervisor of its own, which the sidecar has just started."""
+    wake_fd = listen_for_signals()
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_PDEATHSIG, SIDECAR_DIED)
+    if os.getppid() != sidecar:
+        return  # it died while we were being born
+    guard_one_run(control_fd, wake_fd, start_program)

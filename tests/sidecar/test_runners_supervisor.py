@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.runners.guard import start_supervisor
-from sidecar.runners.supervisor import wrapped_around
+from sidecar.runners.descendants import wrapped_around
+from sidecar.runners.guard import ROOT, start_supervisor
 from tests.waiting import TIMEOUT_S
 
 
@@ -147,11 +147,19 @@ def test_children_with_lower_numbers_than_their_parents_are_found() -> None:
 
 
 def test_the_supervisor_needs_nothing_but_the_standard_library() -> None:
-    """It starts for every run: no site-packages, nothing of ours."""
-    source = "import sys, runpy; runpy.run_path(sys.argv[1]); print(*sys.modules)"
-    path = os.path.join(os.path.dirname(__file__), "../../sidecar/runners/supervisor.py")
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", source, path], capture_output=True, text=True, check=True
+    """It starts for every run: no site-packages, and of ours only itself."""
+    source = (
+        "import sys; sys.path.append(sys.argv[1]); import sidecar.runners.supervisor; print(*sys.modules)"
     )
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert loaded <= set(sys.stdlib_module_names) | {"__main__"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", source, ROOT], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    ours = {name for name in loaded if name.startswith("sidecar")}
+    assert ours == {
+        "sidecar",
+        "sidecar.runners",
+        "sidecar.runners.descendants",
+        "sidecar.runners.supervisor",
+    }
+    assert {name.partition(".")[0] for name in loaded - ours} <= set(sys.stdlib_module_names) | {"__main__"}
