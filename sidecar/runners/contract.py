@@ -104,9 +104,9 @@ Proof: TypeAlias = StopProof
 
 How: TypeAlias = Literal["cooperative", "terminated", "killed"]
 
-Cause: TypeAlias = Literal["work", "crash", "timeout", "result_too_big", "setup"]
-"""`work` said so or exited non-zero · `crash` ended by a signal · `timeout` · `result_too_big` · `setup`:
-could not begin.
+Cause: TypeAlias = Literal["work", "crash", "timeout", "memory", "result_too_big", "setup"]
+"""`work` said so, or a command exited non-zero · `crash` ended by a signal, or a crew without a word of it ·
+`timeout` · `memory`: took more than it may · `result_too_big` · `setup`: could not begin.
 """
 
 

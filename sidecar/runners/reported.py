@@ -1,16 +1,17 @@
 """What a program says on its report descriptor: JSON lines, one object a line, read one by one.
 
-Owns that grammar: progress, phase, iteration, log, usage, step, event, ask, result, error.
+Owns that grammar: progress, phase, iteration, log, usage, step, event, ask, result, error, stopped.
 A line that is not of it becomes a log entry and never a failure; progress never falls.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import msgspec
 
-from protocol.ids import RequestId, TaskId
+from protocol.ids import RequestId, TaskId, question_id
 from protocol.limits import RESULT_BYTES_MAX
 from sidecar.runners.contract import (
     REPORT_TEXT_LENGTH_MAX,
@@ -32,6 +33,17 @@ answer.
 LOG_BYTES_MAX: Final = 256 * 1024
 """Log entries and garbage of one run; what comes after is counted and said once."""
 
+LOG_FIELDS_BYTES_MAX: Final = 16 * 1024
+"""`data` of one log entry: with the longest text it still fits into one frame of small talk. More is left
+out, and its size is said in its place.
+"""
+
+PROMPT_LENGTH_MAX: Final = 16 * 1024
+"""Characters of a question that travel: more than a person reads, and below what a frame may hold."""
+
+SCHEMA_BYTES_MAX: Final = 16 * 1024
+"""A bigger schema is left out, so that the question itself can travel."""
+
 QUESTIONS_MAX: Final = 1_000
 """More questions than this is a program in a loop: the rest is a log entry."""
 
@@ -52,6 +64,7 @@ class _Line(msgspec.Struct):
     log: str | None = None
     level: Level = "info"
     kind: str = "log"
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     usage: _Usage | None = None
     step: int | None = None
     output: msgspec.Raw = msgspec.Raw(b"null")
@@ -62,15 +75,18 @@ class _Line(msgspec.Struct):
     error: str | None = None
     retryable: bool = True
     retry_after_ms: int | None = None
+    stopped: bool = False
 
 
 _line = msgspec.json.Decoder(_Line)
 
 
 class Said:
-    """Everything one run has said so far; `result` and `error` wait here until the program has ended."""
+    """Everything one run has said so far; `result` and `error` wait here until the program has ended.
+    `stopped`: it ended because it was told to.
+    """
 
-    def __init__(self, task_id: TaskId, report: Reporter) -> None:
+    def __init__(self, task_id: TaskId, report: Reporter, log_bytes_max: int = LOG_BYTES_MAX) -> None:
         self.task_id = task_id
         self.report = report
         self.result: bytes | None = None
@@ -78,12 +94,14 @@ class Said:
         self.error: str | None = None
         self.retryable = True
         self.retry_after_ms: int | None = None
+        self.stopped = False
         self.tokens: int | None = None
         self.phase: str | None = None
         self.questions = 0
         self.progress = 0.0
         self.dropped_lines = 0
-        self._log_left = LOG_BYTES_MAX
+        self._asked: Counter[RequestId] = Counter()  # how often each text, by the id of its "zeroth" question
+        self._log_left = log_bytes_max
         self._open = bytearray()
         self._overlong = 0  # bytes of the line that is being skipped
 
@@ -139,6 +157,7 @@ class Said:
             self.result = bytes(said.result) if self.result_bytes <= RESULT_BYTES_MAX else None
         if said.error is not None:
             self.error, self.retryable, self.retry_after_ms = said.error, said.retryable, said.retry_after_ms
+        self.stopped = self.stopped or said.stopped
         if said.step is not None:
             self.report(StepDone(index=said.step, output=bytes(said.output)))
         if said.ask is not None:
@@ -149,9 +168,20 @@ class Said:
             self._log(f"not asked, {QUESTIONS_MAX} questions are enough: {said.ask}", "warning")
             return
         self.questions += 1
+        prompt = said.ask or ""
+        self._asked[question_id(self.task_id, 0, prompt)] += 1
+        ordinal = self._asked[question_id(self.task_id, 0, prompt)]
         schema = None if said.schema is msgspec.UNSET else bytes(said.schema)
-        request_id = RequestId(f"{self.task_id}-{self.questions}")
-        self.report(Asked(request_id=request_id, prompt=said.ask or "", schema=schema))
+        if schema is not None and len(schema) > SCHEMA_BYTES_MAX:
+            self._log(f"the question's schema of {len(schema)} bytes was left out", "warning")
+            schema = None
+        self.report(
+            Asked(
+                request_id=question_id(self.task_id, ordinal, prompt),
+                prompt=prompt[:PROMPT_LENGTH_MAX].replace("\0", "\ufffd"),
+                schema=schema,
+            )
+        )
 
     def _news(self, said: _Line) -> None:
         if said.usage is not None:
@@ -159,7 +189,7 @@ class Said:
             self.tokens = usage.tokens_in + usage.tokens_out
             self.report(Used(**msgspec.structs.asdict(usage)))
         if said.log is not None:
-            self._log(said.log, said.level, kind=said.kind)
+            self._log(said.log, said.level, said.kind, _fields(said.data))
         self._progress(said)
 
     def _progress(self, said: _Line) -> None:
@@ -177,11 +207,22 @@ class Said:
             self.progress = percent = max(self.progress, min(100.0, percent))
         self.report(Progress(progress=percent, message=message, execution_event=event))
 
-    def _log(self, text: str, level: Level, kind: str = "log") -> None:
+    def _log(self, text: str, level: Level, kind: str = "log", fields: bytes | None = None) -> None:
         text = text[:REPORT_TEXT_LENGTH_MAX].replace("\0", "\ufffd")
-        if self._log_left < len(text):
+        size = len(text) + len(fields or b"")
+        if self._log_left < size:
             self._log_left = 0
             self.dropped_lines += 1
             return
-        self._log_left -= len(text) + 1
-        self.report(Logged(text=text, level=level, kind=kind))
+        self._log_left -= size + 1
+        self.report(Logged(text=text, level=level, kind=kind, data=fields))
+
+
+def _fields(raw: msgspec.Raw | msgspec.UnsetType) -> bytes | None:
+    """The fields of a log entry: a JSON object, or what is told instead of one."""
+    fields = b"" if raw is msgspec.UNSET else bytes(raw)
+    if not fields or fields == b"null":
+        return None
+    if not fields.startswith(b"{") or len(fields) > LOG_FIELDS_BYTES_MAX:
+        return f'{{"left_out_bytes":{len(fields)}}}'.encode()
+    return fields

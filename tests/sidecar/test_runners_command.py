@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protocol.ids import RequestId, TaskId
+from protocol.ids import TaskId, question_id
 from protocol.limits import RESULT_BYTES_MAX
 from sidecar.runners.command import CommandRunner, CommandSettings
 from sidecar.runners.contract import (
@@ -302,18 +302,16 @@ async def test_an_answer_reaches_the_program_and_its_waiting_costs_no_time(tmp_p
         REPORT + "say(ask='Which?', schema={'type': 'string'})\nsay(result=json.loads(open(4).readline()))"
     )
     bench = script(tmp_path, source, timeout_ms=60_000)
+    asked = question_id(TaskId("task-00000000000000aa"), 1, "Which?")
 
     async def reply(bench: Bench) -> None:
         await until(lambda: [said for said in bench.reports if isinstance(said, Asked)], "it has asked")
-        bench.answers.put(RequestId("task-00000000000000aa-1"), b'"blue"')
-        bench.answers.put(RequestId("task-00000000000000aa-1"), b'"never heard"')
+        bench.answers.put(asked, b'"blue"')
+        bench.answers.put(asked, b'"never heard"')
 
     outcome = await bench.run_while(reply)
-    assert result_of(outcome) == {"request_id": "task-00000000000000aa-1", "value": "blue"}
-    assert (
-        Asked(request_id=RequestId("task-00000000000000aa-1"), prompt="Which?", schema=b'{"type": "string"}')
-        in bench.reports
-    )
+    assert result_of(outcome) == {"request_id": asked, "value": "blue"}
+    assert Asked(request_id=asked, prompt="Which?", schema=b'{"type": "string"}') in bench.reports
 
 
 async def test_a_command_answers_only_to_its_own_name(tmp_path: Path) -> None:
