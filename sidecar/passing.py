@@ -22,13 +22,24 @@ PROGRESS_EVERY_MS: Final = 500
 LOG_EVERY_MS: Final = 100
 """Lines of one run go out together ten times a second, so that a chatty run costs few messages."""
 
+LINE_MS: Final = 34
+"""What one line of a run costs: 30 a second, with progress and usage below what a hub allows a slot."""
+
+LINES_AHEAD_MS: Final = 1_000
+"""How far ahead of its rate a run may talk: a burst of 29 lines goes out at once, the rest at its pace."""
+
 LOG_LINES_MAX: Final = 256
 """Lines of one run that wait. At the bound the oldest is dropped, and `n` shows the gap."""
+
+LAST_LINES_MAX: Final = 128
+"""Of what waits when a run ends, so many go out at once: with the burst before them, less than a hub hears in
+one breath."""
 
 DATA_BYTES_MAX: Final = 24 * limits.KIB
 TALK_LENGTH_MAX: Final = 6 * limits.KIB
 """Bigger data is left out, longer text is cut: a frame of passing talk always fits."""
 
+assert 1_000 // LINE_MS <= 30, "a run says at most 30 lines a second for long"
 assert DATA_BYTES_MAX + 6 * TALK_LENGTH_MAX < limits.PROGRESS_BYTES_MAX, "a control character takes six bytes"
 
 
@@ -39,6 +50,7 @@ class Passing:
         "_dropped",
         "_generation",
         "_lines",
+        "_lines_paid_ms",
         "_n",
         "_progress",
         "_said_lines_ms",
@@ -53,6 +65,8 @@ class Passing:
         self._progress: Progress | None = None
         self._usage: Used | None = None
         self._lines: deque[TaskLog] = deque(maxlen=LOG_LINES_MAX)
+        self._lines_paid_ms = 0
+        """Until when the lines that were said have used up the rate."""
         self._n = 0
         self._dropped = 0
         self._said_progress_ms: int | None = None
@@ -90,19 +104,30 @@ class Passing:
         if self._progress is not None or self._usage is not None:
             times.append(0 if self._said_progress_ms is None else self._said_progress_ms + PROGRESS_EVERY_MS)
         if self._lines:
-            times.append(0 if self._said_lines_ms is None else self._said_lines_ms + LOG_EVERY_MS)
+            next_ms = 0 if self._said_lines_ms is None else self._said_lines_ms + LOG_EVERY_MS
+            times.append(max(next_ms, self._lines_paid_ms + LINE_MS - LINES_AHEAD_MS))
         return min(times, default=None)
 
     def say(self, now_ms: int, *, everything: bool = False) -> list[PassingFrame]:
         """What is due, or all that waits: the last words go out before the fact that ends the run."""
         frames: list[PassingFrame] = []
         if self._lines and (everything or _is_due(self._said_lines_ms, LOG_EVERY_MS, now_ms)):
-            frames += self._lines
-            self._lines.clear()
-            self._said_lines_ms = now_ms
+            frames += self._say_lines(now_ms, everything)
         if everything or _is_due(self._said_progress_ms, PROGRESS_EVERY_MS, now_ms):
             frames += self._say_progress(now_ms)
         return frames
+
+    def _say_lines(self, now_ms: int, everything: bool) -> list[TaskLog]:
+        """As many lines as the rate allows; what is too many waits, and the oldest of that is dropped."""
+        paid_ms = max(self._lines_paid_ms, now_ms)
+        affordable = (now_ms + LINES_AHEAD_MS - paid_ms) // LINE_MS
+        while everything and len(self._lines) > LAST_LINES_MAX:
+            self._lines.popleft()
+        count = len(self._lines) if everything else min(len(self._lines), affordable)
+        if count > 0:
+            self._lines_paid_ms = paid_ms + count * LINE_MS
+            self._said_lines_ms = now_ms
+        return [self._lines.popleft() for _ in range(count)]
 
     def _merge(self, newer: Progress) -> None:
         older, self._progress = self._progress, newer

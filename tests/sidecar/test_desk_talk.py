@@ -15,6 +15,7 @@ from sidecar.events import (
     TalkDropped,
     TimePassed,
 )
+from sidecar.passing import LAST_LINES_MAX, LINE_MS, LINES_AHEAD_MS, LOG_EVERY_MS
 from sidecar.runners.contract import (
     Asked,
     Failed,
@@ -115,17 +116,72 @@ def test_the_last_words_of_a_run_go_out_before_its_end(talk: Dialogue) -> None:
     assert [type(frame) for frame in talk.said] == [f.TaskProgress, f.TaskUsage, f.TaskComplete]
 
 
+def lines(talk: Dialogue) -> list[int]:
+    return [frame.n for frame in talk.said if isinstance(frame, f.TaskLog)]
+
+
+def pass_time(talk: Dialogue, ms: int) -> list[int]:
+    """The numbers of the lines that go out meanwhile, each at its own time."""
+    numbers = []
+    end_ms = talk.now.mono_ms + ms
+    while (due_ms := talk.desk.next_deadline()) is not None and due_ms <= end_ms:
+        talk.wait(max(0, due_ms - talk.now.mono_ms))
+        talk.tell(TimePassed())
+        numbers += lines(talk)
+    talk.wait(end_ms - talk.now.mono_ms)
+    return numbers
+
+
 def test_log_lines_are_numbered_and_a_flood_loses_the_oldest(talk: Dialogue) -> None:
     talk.assign(1)
     talk.report(1, Logged(text="first"))
-    assert [frame.n for frame in talk.said if isinstance(frame, f.TaskLog)] == [1]
+    assert lines(talk) == [1]
     for n in range(300):
         talk.report(1, Logged(text=f"line {n}", data=b"{}" if n else b"{"))
         assert talk.said == []
-    talk.wait(100)
-    talk.tell(TimePassed())
-    numbers = [frame.n for frame in talk.said if isinstance(frame, f.TaskLog)]
+    numbers = pass_time(talk, 60_000)
     assert numbers == list(range(46, 302))
+    assert talk.desk.next_deadline() is None
+
+
+def test_a_run_says_a_burst_at_once_and_then_thirty_lines_a_second(talk: Dialogue) -> None:
+    """L62"""
+    talk.assign(1)
+    talk.report(1, Logged(text="first"))
+    for n in range(200):
+        talk.report(1, Logged(text=f"line {n}"))
+    talk.wait(LOG_EVERY_MS)
+    talk.tell(TimePassed())
+    burst = lines(talk)
+    assert len(burst) == LINES_AHEAD_MS // LINE_MS
+    for _ in range(3):
+        said = pass_time(talk, 1_000)
+        assert 28 <= len(said) <= 30
+        burst += said
+    assert burst == list(range(2, 2 + len(burst))), "in order, and none is lost below the bound"
+
+
+def test_a_quiet_run_may_say_a_burst_again(talk: Dialogue) -> None:
+    talk.assign(1)
+    for _ in range(2):
+        talk.wait(60_000)
+        talk.report(1, Logged(text="first"))
+        said = len(lines(talk))
+        for _ in range(60):
+            talk.report(1, Logged(text="line"))
+        talk.wait(LOG_EVERY_MS)
+        talk.tell(TimePassed())
+        assert said + len(lines(talk)) == 1 + LINES_AHEAD_MS // LINE_MS
+        pass_time(talk, 10_000)
+
+
+def test_of_the_last_words_the_newest_are_said(talk: Dialogue) -> None:
+    talk.assign(1)
+    for n in range(LAST_LINES_MAX + 50):
+        talk.report(1, Logged(text=f"line {n}"))
+    talk.end(1)
+    assert lines(talk) == list(range(51, LAST_LINES_MAX + 51))
+    assert isinstance(talk.said[-1], f.TaskComplete)
 
 
 def test_facts_are_never_slowed_by_a_flood_of_talk(talk: Dialogue) -> None:
