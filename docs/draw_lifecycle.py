@@ -87,6 +87,7 @@ HAPPENINGS: Final[dict[type[Happening], tuple[Happening, ...]]] = {
 def samples(state: State) -> Iterator[Task]:
     """Tasks in this state: fresh, begun, asking, and with nothing left to lose."""
     question = Question(request_id=QUESTION, prompt="Which?", answer=Raw(b"1"))
+    is_asking = state is State.INPUT_REQUIRED
     is_held = state not in FINAL and state is not State.QUEUED
     base = Task(
         task_id=TaskId("task"),
@@ -96,14 +97,17 @@ def samples(state: State) -> Iterator[Task]:
         holder=HOLDER if is_held else None,
         timer=Timer(TimerKind.GRACE, 1) if is_held else None,
         run_due_ms=1 if is_held else None,
-        question=question if state is State.INPUT_REQUIRED else None,
+        run_left_ms=1 if is_asking else None,
+        question=question if is_asking else None,
         cancel_reason="no need" if state is State.CANCELLING else None,
         start_by_ms=0,
     )
     yield base
     yield replace(base, is_accepted=True)
     if state is State.RECOVERING:
-        yield replace(base, is_accepted=True, question=question)
+        yield replace(base, is_accepted=True, question=question, run_left_ms=1)
+    if state not in FINAL and not is_asking:
+        yield replace(base, question=replace(question, answer=None))
     yield replace(base, attempt=2, strikes=4, unaccepted=19, spec=Spec(attempts_max=3))
     if is_held:
         yield replace(base, holder=V1_HOLDER)

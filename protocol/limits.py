@@ -31,14 +31,23 @@ PROGRESS_BYTES_MAX: Final = 64 * KIB
 """Progress, log and usage frames are small talk; a bigger one is refused."""
 
 DONE_BYTES_MAX: Final = 768 * KIB
-"""All kept steps of one crew together, as `task_assign.done` hands them over; leaves room below
-FRAME_BYTES_MAX."""
+"""All kept steps of one crew together, as `task_assign.done` hands them over. Beside a big description, big
+inputs and answers there is less room: the hub keeps what still fits into one assign."""
 
 DESCRIPTION_BYTES_MAX: Final = 64 * KIB
 """A task's description. Bigger input belongs into `inputs` or a file."""
 
 METADATA_BYTES_MAX: Final = 128 * KIB
 """A task's `metadata` or `inputs`, each: with description and kept steps it must fit into one assign."""
+
+ANSWERS_BYTES_MAX: Final = 128 * KIB
+"""All answers of people to one task together, as `task_assign.answers` hands them to a later attempt."""
+
+ASSIGN_REST_BYTES: Final = 8 * KIB
+"""Of an assign, everything that is not free-form: names of members, numbers, plugin and trace."""
+
+ESCAPED_BYTES_MAX: Final = 6
+"""What one byte of text can become in JSON: a control character is said as `\\u0001`."""
 
 FRAMES_PER_MESSAGE_MAX: Final = 256
 """Members of an array of frames: what one turn of a loop has to say to one peer."""
@@ -87,5 +96,10 @@ assert FRAME_BYTES_MAX < WEBSOCKET_BYTES_MAX
 assert IDENTIFY_BYTES_MAX < IDENTIFY_TRUSTED_BYTES_MAX < FRAME_BYTES_MAX
 assert RESULT_BYTES_MAX < FRAME_BYTES_MAX
 assert DESCRIPTION_BYTES_MAX < DONE_BYTES_MAX < FRAME_BYTES_MAX
+assert ANSWERS_BYTES_MAX <= RESULT_BYTES_MAX, "the codec takes them"
+assert (
+    ESCAPED_BYTES_MAX * DESCRIPTION_BYTES_MAX + 2 * METADATA_BYTES_MAX + ANSWERS_BYTES_MAX + ASSIGN_REST_BYTES
+    < FRAME_BYTES_MAX
+), "whatever was pushed and answered fits into one assign; kept steps get the room that is left"
 assert LEASE_MS >= 3 * HEARTBEAT_MS, "two lost heartbeats are weather, three are news"
 assert GRACE_MS > LEASE_MS

@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response
 
 from hub.core.effects import Refusal, RefusalKind
+from protocol.limits import ANSWERS_BYTES_MAX, KIB
 
 RETRY_AFTER_S: Final = 2
 """What a 503 asks for: long enough for a commit to come back, short enough for a person."""
@@ -41,6 +42,7 @@ STATUSES: Final[dict[RefusalKind, int]] = {
     RefusalKind.KEY_REUSED: 409,
     RefusalKind.NO_SUCH_QUESTION: 404,
     RefusalKind.ANSWER_CONFLICT: 409,
+    RefusalKind.ANSWERS_TOO_BIG: 413,
     RefusalKind.OVERLOADED: 503,
 }
 
@@ -54,6 +56,10 @@ DETAILS: Final[dict[RefusalKind, str]] = {
     RefusalKind.KEY_REUSED: "That idempotency key was used with another body. A new task needs a new key.",
     RefusalKind.NO_SUCH_QUESTION: "The task has asked no question with that request_id.",
     RefusalKind.ANSWER_CONFLICT: "That question has been answered already, with another value.",
+    RefusalKind.ANSWERS_TOO_BIG: (
+        f"All answers of a task together may have {ANSWERS_BYTES_MAX // KIB} KiB, and no deep nesting. "
+        "Answer shorter, or name a place where the rest can be found."
+    ),
     RefusalKind.OVERLOADED: "The hub has too much in hand at this moment. Try again.",
 }
 

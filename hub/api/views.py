@@ -66,7 +66,12 @@ class TaskView(Struct, frozen=True, kw_only=True):
     retry_of: str | None
     assign_to: str | None
     needed_capabilities: tuple[str, ...]
+    steps_kept: int
+    """Steps that a later attempt need not repeat; their outputs are its business."""
+    answers_kept: int
+    """Answers of people that a later attempt gets without asking."""
     question: QuestionView | None = None
+    """The open one; in other states than `input_required` nothing waits for it, and it can be answered."""
     ending: EndingView | None = None
 
 
@@ -101,6 +106,14 @@ def view_usage(usage: Usage | None) -> UsageView | None:
     )
 
 
+def answers_kept(task: Task) -> int:
+    """One for each question that was answered, taken or not."""
+    answered = {given.request_id for given in task.answers}
+    if task.question is not None and task.question.answer is not None:
+        answered.add(task.question.request_id)
+    return len(answered)
+
+
 def view_task(task: Task) -> TaskView:
     """The one structure of a task."""
     spec = task.spec
@@ -133,6 +146,8 @@ def view_task(task: Task) -> TaskView:
         retry_of=spec.retry_of,
         assign_to=spec.assign_to,
         needed_capabilities=spec.needed_capabilities,
+        steps_kept=len(task.done),
+        answers_kept=answers_kept(task),
         question=view_question(task.question),
         ending=view_ending(task.ending),
     )

@@ -187,6 +187,7 @@ class RefusalKind(StrEnum):
     KEY_REUSED = "key_reused"
     NO_SUCH_QUESTION = "no_such_question"
     ANSWER_CONFLICT = "answer_conflict"
+    ANSWERS_TOO_BIG = "answers_too_big"
     OVERLOADED = "overloaded"
 
 

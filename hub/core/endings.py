@@ -30,7 +30,7 @@ from hub.core.happenings import (
     StartOverdue,
     Stopped,
 )
-from hub.core.orders import cancel_word, revoke
+from hub.core.orders import cancel_word, revoke, with_answer
 from hub.core.policy import backoff_ms
 from hub.core.task import Ending, Fault, State, Task, Timer, TimerKind, Usage
 from hub.core.timers import grace_timer
@@ -225,8 +225,8 @@ def finish(
     says: tuple[HubFrame, ...] = (),
     keeps_seat: bool = False,
 ) -> Decision:
-    """Terminal is for ever: no timer, no holder, an ending."""
-    done = replace(let_go(task), state=state, ending=over, start_by_ms=None)
+    """Terminal is for ever: no timer, no holder, an ending, and nothing that anybody could still answer."""
+    done = replace(let_go(task), state=state, ending=over, start_by_ms=None, question=None)
     payload: dict[str, object] = {"state": state.value, "how": over.how, "attempt": task.attempt}
     if over.whose_fault is not None:
         payload |= {"whose_fault": over.whose_fault.value, "error": task.error, "stopped": over.stopped}
@@ -321,8 +321,12 @@ def count_unaccepted(task: Task) -> Task:
 
 
 def let_go(task: Task) -> Task:
-    """Nobody's any more. An answer that no run has taken yet rides in the next assign."""
-    question = task.question
+    """Nobody's any more. An answer that no run has taken yet rides in the next assign; a question without one
+    stays open.
+    """
+    question, answers = task.question, task.answers
+    if question is not None and question.answer is not None:
+        answers, question = with_answer(task, question), None
     return replace(
         task,
         holder=None,
@@ -331,8 +335,8 @@ def let_go(task: Task) -> Task:
         run_due_ms=None,
         run_left_ms=None,
         recovering_from=None,
-        question=None,
-        answers=task.answers if question is None or question.answer is None else (*task.answers, question),
+        question=question,
+        answers=answers,
     )
 
 

@@ -3,8 +3,9 @@
 A task waits in the queue, is assigned to a holder under a new generation, runs once that holder has accepted
 it, and ends. Three states stand beside the road: `recovering` (the holder is out of reach), `input_required`
 (a person is asked) and `cancelling` (a stop is asked for and not yet proven). From every held state a fact
-of the holder may end it; from the queue only a late result of the last generation may. Final states have no
-moves.
+of the holder may end it; from the queue only a late result of the last generation may, and a step that it
+has finished is kept. A question stays with its task when the run that asked is over, and can be answered in
+any state but a final one and `cancelling`. Final states have no moves.
 
 What is not in the table is refused and changes nothing. Who may cause what (the live link, the holder, the
 current generation) is checked before the table is asked; what a move does to seats, deadlines and the feed
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from hub.core.asking import answer, ask, ask_again, keep_step, take_answer
+from hub.core.asking import answer, answer_ahead, ask, ask_again, keep_step, take_answer
 from hub.core.endings import (
     accept_no_proof,
     await_holder,
@@ -90,6 +91,8 @@ MOVES: Final[dict[State, dict[type[Happening], Move]]] = {
     State.QUEUED: {
         Matched: assign,
         Completed: complete,
+        StepDone: keep_step,
+        AnswerGiven: answer_ahead,
         CancelAsked: cancel_waiting,
         StartOverdue: expire_start,
         HolderBack: await_result,
@@ -100,6 +103,7 @@ MOVES: Final[dict[State, dict[type[Happening], Move]]] = {
         Completed: complete,
         Failed: fail,
         Stopped: take_stop,
+        AnswerGiven: answer_ahead,
         AcceptOverdue: withdraw,
         HolderLost: lose_holder,
         CancelAsked: cancel_held,
@@ -111,6 +115,7 @@ MOVES: Final[dict[State, dict[type[Happening], Move]]] = {
         Stopped: take_stop,
         StepDone: keep_step,
         Asked: ask,
+        AnswerGiven: answer_ahead,
         SignOfLife: renew,
         HolderLost: lose_holder,
         HolderGivenUp: orphan,
@@ -139,6 +144,7 @@ MOVES: Final[dict[State, dict[type[Happening], Move]]] = {
         Completed: complete,
         Failed: fail,
         Stopped: take_stop,
+        StepDone: keep_step,
         AnswerGiven: answer,
         HolderBack: resume,
         HolderBackWithout: offer_again,

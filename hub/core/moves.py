@@ -117,7 +117,7 @@ def resume(task: Task, back: HolderBack, at: Moment) -> Decision:
     is_begun = task.is_accepted or not back.has_result
     resumed = replace(
         task,
-        state=State.INPUT_REQUIRED if task.question is not None else State.RUNNING,
+        state=State.INPUT_REQUIRED if task.is_asking else State.RUNNING,
         recovering_from=None,
         is_accepted=is_begun,
         unaccepted=0 if is_begun else task.unaccepted,

@@ -1,16 +1,19 @@
 """What the hub says to a holder about one task: the order, its recall, and the answers of people.
 
-Owns the contents of these frames, always as a v2 peer hears them; `v1.py` translates for older ones. Never
-sends one.
+Owns the contents of these frames, always as a v2 peer hears them, and that an order always fits into one
+frame; `v1.py` translates for older ones. Never sends one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw
 
 from hub.core.happenings import Moment
-from hub.core.task import Task
+from hub.core.task import Question, StepKept, Task
+from protocol import limits, rawjson
 from protocol.frames import HubFrame, TaskAssign, TaskCancel, TaskInput, TaskRevoke
 
 
@@ -29,15 +32,44 @@ def offer(task: Task, at: Moment) -> TaskAssign:
         inputs=spec.inputs,
         deadline_ms=spec.timeout_ms or at.policy.run_ms,
         done=Raw(msgspec.json.encode(task.done)) if task.done else None,
-        answers=answers_given(task) if task.answers else None,
+        answers=answers_given(task.answers) if task.answers else None,
         trace=spec.trace,
     )
 
 
-def answers_given(task: Task) -> Raw:
+def answers_given(answers: Iterable[Question]) -> Raw:
     """What people have answered so far, oldest first."""
-    given = [{"request_id": question.request_id, "value": question.answer} for question in task.answers]
+    given = [{"request_id": question.request_id, "value": question.answer} for question in answers]
     return Raw(msgspec.json.encode(given))
+
+
+def with_answer(task: Task, answered: Question) -> tuple[Question, ...]:
+    """The task's answers and this one: one for each question."""
+    others = (given for given in task.answers if given.request_id != answered.request_id)
+    return (*others, answered)
+
+
+def has_room_for(task: Task, answered: Question) -> bool:
+    """Whether all answers together could still be handed to a later attempt."""
+    text = bytes(answers_given(with_answer(task, answered)))
+    return rawjson.flaw_in(text, bytes_max=limits.ANSWERS_BYTES_MAX) is None
+
+
+def with_step(task: Task, step: StepKept) -> tuple[StepKept, ...] | None:
+    """The task's kept steps and this one; None when no later attempt could be told of all of them."""
+    others = (kept for kept in task.done if kept.index != step.index)
+    done = tuple(sorted((*others, step), key=lambda kept: kept.index))
+    flaw = rawjson.flaw_in(msgspec.json.encode(done), bytes_max=step_bytes_max(task))
+    return done if flaw is None else None
+
+
+def step_bytes_max(task: Task) -> int:
+    """What an assign of this task has left for kept steps, with room for every answer that may come."""
+    spec = task.spec
+    said = len(msgspec.json.encode(spec.description)) + len(bytes(spec.metadata))
+    said += len(bytes(spec.inputs)) if spec.inputs is not None else 0
+    left = limits.FRAME_BYTES_MAX - limits.ASSIGN_REST_BYTES - limits.ANSWERS_BYTES_MAX - said
+    return min(limits.DONE_BYTES_MAX, left)
 
 
 def answer_again(task: Task) -> tuple[HubFrame, ...]:

@@ -67,7 +67,7 @@ def what_is_due(office: Office, task: Task, draft: Draft) -> Happening:
     if task.timer is None:
         return StartOverdue()
     if task.run_due_ms is not None and task.run_due_ms <= min(draft.now.ms, task.timer.due_ms):
-        return RunOverdue() if task.question is None else InputOverdue()
+        return InputOverdue() if task.is_asking else RunOverdue()
     if task.timer.kind is TimerKind.ACCEPT:
         return AcceptOverdue(is_agents_fault=blame_agent(office, task, draft))
     return DUE[task.timer.kind]

@@ -24,6 +24,7 @@ from hub.core.events import (
 from hub.core.happenings import AnswerGiven, CancelAsked
 from hub.core.matching import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.office import Office
+from hub.core.orders import has_room_for
 from hub.core.seats import Agent
 from hub.core.task import Now, Question, Spec, State, Task
 from hub.core.timers import ms_of
@@ -129,7 +130,9 @@ def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
 
 
 def answer(office: Office, event: InputAnswered, draft: Draft) -> None:
-    """Stored before it is sent. The same value again is fine, another one is not."""
+    """Stored before it is sent, also when the run that asked is over. The same value again is fine, another
+    one is not.
+    """
     task = office.find(event.task_id)
     if task is None:
         draft.reply = Refusal(kind=RefusalKind.TASK_NOT_FOUND, task_id=event.task_id)
@@ -142,6 +145,8 @@ def answer(office: Office, event: InputAnswered, draft: Draft) -> None:
         is_same = bytes(question.answer) == bytes(event.value)
         conflict = Refusal(kind=RefusalKind.ANSWER_CONFLICT, task_id=task.task_id)
         draft.reply = Granted(note="answered", task=task, is_repeat=True) if is_same else conflict
+    elif not has_room_for(task, replace(question, answer=event.value)):
+        draft.reply = Refusal(kind=RefusalKind.ANSWERS_TOO_BIG, task_id=task.task_id)
     elif office.apply(task, AnswerGiven(event.value, event.by), draft) is None:
         draft.reply = wrong_state(task)
     else:

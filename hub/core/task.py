@@ -204,7 +204,11 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     recovering_from: State | None = None
 
     question: Question | None = None
+    """The last thing that was asked. When the run that asked is over and nobody has answered, it stays: the
+    answer can still be given, and the next attempt that asks the same has it at once.
+    """
     answers: tuple[Question, ...] = ()
+    """Answered, oldest first, one for each question: they ride in every later assign."""
     done: tuple[StepKept, ...] = ()
     cancel_reason: str | None = None
     cancelled_by: str | None = None
@@ -227,6 +231,11 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_held(self) -> bool:
         return self.state in HELD
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether its run waits for a person now, in reach or not. An open question alone does not say so."""
+        return self.question is not None and self.run_left_ms is not None
+
 
 def check_task(task: Task) -> None:
     """What only a bug of ours could break; asserted on every change, in production too (reliability §3.5)."""
@@ -238,3 +247,11 @@ def check_task(task: Task) -> None:
     assert 0 <= task.attempt <= task.spec.attempts_max, f"{task.task_id}: attempt {task.attempt}"
     assert task.attempt <= task.generation, f"{task.task_id}: more attempts than generations"
     assert task.state is not State.CANCELLING or task.cancel_reason is not None
+    assert not task.is_final or task.question is None, f"{task.task_id}: final with an open question"
+    assert task.is_asking or task.state is not State.INPUT_REQUIRED, f"{task.task_id}: asks nothing"
+    is_unsent = task.question is not None and task.question.answer is not None and not task.is_asking
+    assert not is_unsent or task.state is State.CANCELLING, (
+        f"{task.task_id}: an answer that nobody will be told"
+    )
+    waits = task.state in (State.INPUT_REQUIRED, State.RECOVERING)
+    assert waits or task.run_left_ms is None, f"{task.task_id}: {task.state} and asking"

@@ -98,7 +98,7 @@ def is_run_long(task: Task, timer: Timer) -> bool:
 
 def run_bound_ms(task: Task, policy: Policy) -> int:
     """How long a run, or the wait for a person within it, may last at all."""
-    if task.question is not None:
+    if task.is_asking:
         return policy.input_ms
     return max((task.spec.timeout_ms or policy.run_ms) + policy.run_slack_ms, policy.grace_ms)
 
