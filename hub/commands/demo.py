@@ -6,12 +6,13 @@ commands, the HTTP API and the feed. It fails if one task does not end as its st
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,25 +29,28 @@ WAIT_S_MAX: Final = 60
 """No step of the demonstration takes as long; a minute tells "works" from "hangs" on a slow machine."""
 
 LOOK_S: Final = 0.1
+CREW_WORDS: Final = ("--slots", "4", "--plugins", "shipped", "--model", "offline")
+"""A model that plays a script: no key, no network, the same every time."""
 LOG_CHARACTERS_MAX: Final = 2_000
+RUNS: Final = {"command": "a command", "plugins": "crews, with a model that needs no key", "echo": "echoes"}
 
 
 @click.command("demo")
 @click.option("--stay", is_flag=True, help="Keep everything up until Ctrl-C.")
-@click.option(
-    "--no-crew", is_flag=True, help="Only the echo and command runners (so far there are no others)."
-)
+@click.option("--no-crew", is_flag=True, help="Without crews, even if crewai is installed.")
 @click.option("--json/--no-json", "as_json", default=False, help="JSON lines instead of text.")
 def command(stay: bool, no_crew: bool, as_json: bool) -> None:
     """See a hub, two sidecars and their tasks at work. Nothing stays behind.
 
     Exit code 0 when every task has ended as its story says.
     """
-    del no_crew
     output = Output(as_json)
     signal.signal(signal.SIGTERM, leave_in_order)
+    with_crews = not no_crew and importlib.util.find_spec("crewai") is not None
+    if not (with_crews or no_crew):
+        output.note("crewai is not installed: without crews (pip install 'crewhub[crewai]')")
     with tempfile.TemporaryDirectory(prefix="crewhub-demo-") as folder:
-        sys.exit(show(output, Path(folder), stay))
+        sys.exit(show(output, Path(folder), stay=stay, with_crews=with_crews))
 
 
 def leave_in_order(number: int, frame: object) -> None:
@@ -54,18 +58,21 @@ def leave_in_order(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
-def show(output: Output, folder: Path, stay: bool) -> Exit:
+def show(output: Output, folder: Path, *, stay: bool, with_crews: bool) -> Exit:
     from hub.commands.client import HubClient
+    from hub.commands.stories import stories
+
+    ada = CREW_WORDS if with_crews else ()
 
     with ExitStack() as stack:
         url, token = stack.enter_context(hub_process(output, folder))
-        for agent_id, words in (("ada", ()), ("grace", ("--slots", "2", *worker_words(folder)))):
+        for agent_id, words in (("ada", ada), ("grace", ("--slots", "2", *worker_words(folder)))):
             stack.enter_context(sidecar_process(output, folder, agent_id, words))
         client = stack.enter_context(HubClient(url, token))
         wait_until(lambda: connected(client) >= {"ada", "grace"}, "both sidecars are connected")
         output.note(f"page     {url}/{f'   log in with {token}' if stay else ''}\n")
         with live_feed(output, url, token):
-            result = tell_stories(output, client)
+            result = tell_stories(output, client, stories(with_crews=with_crews))
             if stay:
                 stay_up(output)
         if result is not Exit.COMPLETE:
@@ -111,9 +118,9 @@ def worker_words(folder: Path) -> tuple[str, str]:
 def sidecar_process(output: Output, folder: Path, agent_id: str, words: tuple[str, ...]) -> Iterator[None]:
     from hub.commands.processes import process
 
-    runner = "command" if "--command" in words else "echo"
+    runner = next((name for name in ("command", "plugins") if f"--{name}" in words), "echo")
     with process(folder, agent_id, "sidecar.cli", ("connect", "--agent-id", agent_id, *words)) as child:
-        output.note(f"{agent_id:8} pid {child.pid:<8} a sidecar with the {runner} runner")
+        output.note(f"{agent_id:8} pid {child.pid:<8} a sidecar for {RUNS[runner]}")
         yield
 
 
@@ -160,13 +167,15 @@ def live_feed(output: Output, url: str, token: str) -> Iterator[None]:
         is_over.set()
 
 
-def tell_stories(output: Output, client: HubClient) -> Exit:
-    """Push all of them, cancel the one that is there for it, and wait until each has ended."""
+def tell_stories(output: Output, client: HubClient, stories: Sequence[Story]) -> Exit:
+    """Push all of them, answer and cancel where the story says so, and wait until each has ended."""
     from hub.commands.steps import FINAL
-    from hub.commands.stories import STORIES
 
-    told = [(story, push(client, story)) for story in STORIES]
+    told = [(story, push(client, story)) for story in stories]
     for story, task_id in told:
+        if story.answer is not None:
+            asking = wait_for(client, task_id, "asks", lambda task: task["question"] or task["ending"])
+            answer(output, client, asking, story.answer)
         if story.is_cancelled:
             wait_for(client, task_id, "has begun", lambda task: task["progress"])
             client.post(f"/api/tasks/{task_id}/cancel", {"reason": "the demonstration is over"})
@@ -179,9 +188,21 @@ def tell_stories(output: Output, client: HubClient) -> Exit:
 
 
 def push(client: HubClient, story: Story) -> str:
-    body = {"agent_id": story.agent_id, "description": story.description, "metadata": story.metadata}
-    told = client.post("/api/admin/push-task", {**body, "attempts_max": story.attempts_max})
-    return str(told["task_id"])
+    body: dict[str, Any] = {"agent_id": story.agent_id, "description": story.description}
+    body |= {"metadata": story.metadata, "attempts_max": story.attempts_max}
+    if story.plugin is not None:
+        body |= {"plugin": story.plugin, "inputs": story.inputs}
+    return str(client.post("/api/admin/push-task", body)["task_id"])
+
+
+def answer(output: Output, client: HubClient, task: dict[str, Any], value: str) -> None:
+    """Answer the question that a task asks, as a person would. One that has ended instead is judged later."""
+    question = task["question"]
+    if question is None:
+        return
+    output.note(f"         a person answers {task['task_id']}: {value}")
+    body = {"request_id": question["request_id"], "value": value}
+    client.post(f"/api/tasks/{task['task_id']}/input", body)
 
 
 def wait_for(
