@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Far above what anything takes on a busy machine: a wait that ends here is a failure, not a slow day.
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 # Short enough not to be felt, long enough to leave two cores to the work that is waited for.
 PAUSE_S = 0.01
 

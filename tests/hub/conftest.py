@@ -67,7 +67,7 @@ class Reachable:
 
     async def becomes(self, task_id: str, *states: str) -> dict[str, Any]:
         """The task, once it is in one of these states."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (task := await self.task(task_id))["state"] not in states:
                 pass  # asking again is the pause
         return task

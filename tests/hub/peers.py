@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 Said = dict[str, Any]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Peer:

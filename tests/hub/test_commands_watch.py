@@ -163,7 +163,7 @@ def test_server_sent_events_are_read_by_their_fields() -> None:
 
 def test_asking_again_ends_when_the_answer_is_a_refusal() -> None:
     from console.output import Output
-    from hub.commands.watch import patiently
+    from hub.commands.redialling import patiently
 
     def refused() -> Any:
         raise CommandFailed("not for you", Exit.NOT_AUTHORISED)

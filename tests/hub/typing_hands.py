@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.hub.conftest import ROOT, Reachable
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ async def test_status_shows_what_it_does_and_how_its_connections_ended(
             found = json.loads(done.stdout)
             return found if found["state"] == "ready" and found["closes"] else None
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (found := await asyncio.to_thread(shown)) is None:
                 await asyncio.to_thread(lambda: None)
         (close,) = found["closes"]
@@ -181,7 +181,7 @@ async def test_a_health_port_answers_while_the_sidecar_works(hub: HubDouble, tmp
         assert b'{"status":"alive"}' in await ask("/health/live")
         assert b'"status":"ready"' in await ask("/health/ready")
         await hub.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"503" not in (answer := await ask("/health/ready")):
                 pass
         assert b"not connected" in answer

@@ -199,7 +199,7 @@ def test_no_runner_outlives_a_killed_sidecar(tmp_path: Path) -> None:
         assert len(alive(mark)) > 6
         process.kill()
         process.wait()
-        until_true(lambda: not alive(mark), "no orphan is left", timeout=5)
+        until_true(lambda: not alive(mark), "no orphan is left")
     swept = Workspaces(tmp_path).sweep()
     assert swept.directories == 1
     assert not list(Workspaces(tmp_path).folder.iterdir())

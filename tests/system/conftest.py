@@ -52,7 +52,7 @@ async def sidecar(hub: HubProcess, tmp_path: Path, runs: Path) -> AsyncIterator[
             stack.callback(one.end)
             one.environment = environment
             one.start()
-            await until(lambda: one.status() or not one.is_running, f"{agent_id} is up", 40)
+            await until(lambda: one.status() or not one.is_running, f"{agent_id} is up", 80)
             assert one.is_running, one.log.read_text()
             return one
 

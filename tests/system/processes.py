@@ -94,7 +94,7 @@ class SidecarProcess:
     def wait(self) -> int:
         assert self.process is not None
         process = self.process
-        until_true(lambda: process.poll() is not None, f"the sidecar {self.agent_id} has ended", 40)
+        until_true(lambda: process.poll() is not None, f"the sidecar {self.agent_id} has ended", 80)
         return process.returncode
 
     def kill(self) -> None:
@@ -138,15 +138,15 @@ def starts_of(path: Path, task_id: str) -> list[Record]:
 
 async def connected(hub: HubProcess, agent_id: str) -> dict[str, Any]:
     """Wait until the hub knows this agent as connected."""
-    return await becomes(hub, f"/api/agents/{agent_id}", lambda agent: agent.get("connected"), 30)
+    return await becomes(hub, f"/api/agents/{agent_id}", lambda agent: agent.get("connected"), 80)
 
 
-async def ended(hub: HubProcess, task_id: str, patience: float = 40) -> dict[str, Any]:
+async def ended(hub: HubProcess, task_id: str, patience: float = 80) -> dict[str, Any]:
     """Wait until a task is over, and return it."""
     return await becomes(hub, f"/api/tasks/{task_id}", lambda task: task.get("ending") is not None, patience)
 
 
-async def in_state(hub: HubProcess, task_id: str, *states: str, patience: float = 40) -> dict[str, Any]:
+async def in_state(hub: HubProcess, task_id: str, *states: str, patience: float = 80) -> dict[str, Any]:
     return await becomes(hub, f"/api/tasks/{task_id}", lambda task: task.get("state") in states, patience)
 
 

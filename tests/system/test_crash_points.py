@@ -59,7 +59,7 @@ async def armed(hub: HubProcess, point: CrashPoint) -> AsyncIterator[None]:
         await revive(hub)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("point", CrashPoint)
 async def test_a_hub_that_is_killed_at_a_crash_point_loses_and_repeats_nothing(
     point: CrashPoint, hub: HubProcess, sidecar: StartSidecar, runs: Path

@@ -39,7 +39,7 @@ OWN_WORDS: Final = {
 }
 """Members whose values are this agent's own; `name` and `tokens_used` are optional."""
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class ScriptHub:

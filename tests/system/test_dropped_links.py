@@ -64,7 +64,7 @@ async def assert_it_ran_once(hub: HubProcess, task_id: str, runs: Path) -> None:
     assert len(starts_of(runs, task_id)) == 1
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_link_dropped_for_two_seconds_costs_nothing(
     hub: HubProcess, proxy: Proxy, sidecar: StartSidecar, runs: Path, tmp_path: Path
 ) -> None:
@@ -107,7 +107,7 @@ async def test_a_line_that_is_dead_for_a_minute_costs_nothing(
         await assert_it_ran_once(hub, long, runs)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_hub_that_is_killed_in_the_middle_of_a_run_resumes_it(
     hub: HubProcess, sidecar: StartSidecar, runs: Path, tmp_path: Path
 ) -> None:
@@ -125,7 +125,7 @@ async def test_a_hub_that_is_killed_in_the_middle_of_a_run_resumes_it(
         assert not [event for _, event in watcher.seen if event["event"] == "reset"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_result_of_the_time_without_a_hub_arrives_once(
     hub: HubProcess, sidecar: StartSidecar, runs: Path
 ) -> None:
@@ -140,7 +140,7 @@ async def test_a_result_of_the_time_without_a_hub_arrives_once(
     await assert_it_ran_once(hub, task_id, runs)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_sidecar_never_gives_up_dialling(
     hub: HubProcess, proxy: Proxy, sidecar: StartSidecar, runs: Path
 ) -> None:

@@ -15,7 +15,7 @@ from tests.system.test_dropped_links import assert_it_ran_once, passed, pushed
 from tests.waiting import until
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("who", "seconds"), [("hub", 10), ("sidecar", 5)])
 async def test_a_process_that_is_stopped_for_a_while_is_not_taken_for_dead(
     who: str, seconds: float, hub: HubProcess, sidecar: StartSidecar, runs: Path
@@ -32,7 +32,7 @@ async def test_a_process_that_is_stopped_for_a_while_is_not_taken_for_dead(
     await assert_it_ran_once(hub, task_id, runs)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_deaf_sidecar_dials_again_by_itself(
     hub: HubProcess, proxy: Proxy, sidecar: StartSidecar, runs: Path
 ) -> None:
@@ -43,7 +43,7 @@ async def test_a_deaf_sidecar_dials_again_by_itself(
     proxy.to_client.swallow()
     before = proxy.accepted
     task_id = await pushed(hub, "ada", steps=1)
-    await until(lambda: proxy.accepted > before, "it dials again", 30)
+    await until(lambda: proxy.accepted > before, "it dials again", 60)
     proxy.open()
     task = await ended(hub, task_id)
     assert task["state"] == "completed"
@@ -51,7 +51,7 @@ async def test_a_deaf_sidecar_dials_again_by_itself(
     await until(lambda: "deaf" in ada.log.read_text(), "it says why")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_hub_that_hears_nothing_gives_the_line_up(
     hub: HubProcess, proxy: Proxy, sidecar: StartSidecar, runs: Path
 ) -> None:

@@ -23,7 +23,7 @@ async def family_of(runs: Path, task_id: str, size: int) -> list[int]:
     return await until(lambda: pids if len(pids := found()) >= size else [], "the run has its family")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_cancel_ends_a_run_that_ignores_it_with_all_its_children(
     hub: HubProcess, sidecar: StartSidecar, runs: Path
 ) -> None:
@@ -46,7 +46,7 @@ async def test_a_cancel_ends_a_run_that_ignores_it_with_all_its_children(
     assert "KILL" in task["ending"]["proof"]["signals"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_killed_sidecar_leaves_no_orphan_and_its_task_runs_once_more(
     hub: HubProcess, sidecar: StartSidecar, runs: Path
 ) -> None:
@@ -64,7 +64,7 @@ async def test_a_killed_sidecar_leaves_no_orphan_and_its_task_runs_once_more(
     assert [start.gen for start in starts_of(runs, task_id)] == [1, 2]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_killed_run_is_an_attempt_and_its_task_is_tried_again(
     hub: HubProcess, sidecar: StartSidecar, runs: Path
 ) -> None:
@@ -78,7 +78,7 @@ async def test_a_killed_run_is_an_attempt_and_its_task_is_tried_again(
     assert (task["state"], task["generation"], task["attempt"]) == ("completed", 2, 1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_terminated_sidecar_finishes_what_it_has(
     hub: HubProcess, sidecar: StartSidecar, runs: Path
 ) -> None:

@@ -109,7 +109,7 @@ async def seen_of(hub: HubProcess, row: Task) -> tuple[Said, Said]:
     return {name: shown[name] for name in (*members, "metadata")}, ours
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_real_hub_s_turns_replay_to_the_same_rows(hub_process: HubProcess) -> None:
     hub_process.start(**RING)
     ada = await dialled(hub_process, "ada", plugins=["digest"])

@@ -63,7 +63,7 @@ async def cutting(proxy: Proxy, scene: Scene, watchers: list[Watcher]) -> None:
         )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_watcher_that_is_cut_every_second_sees_every_event_once_and_in_order(
     hub: HubProcess, proxy: Proxy, tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ async def last_offset(hub: HubProcess) -> int:
     raise AssertionError("the feed begins with a snapshot")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_watcher_of_a_restarted_hub_goes_on_where_it_was(hub: HubProcess, tmp_path: Path) -> None:
     """A plain restart keeps the epoch: no event twice, none missed, no reset."""
     scene = Scene(hub.address, hub.admin_token, tmp_path)
@@ -165,7 +165,7 @@ async def test_what_an_agent_says_never_ends_a_watcher(hub: HubProcess, tmp_path
     await peer.hang_up()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_readers_and_writers_never_lock_each_other_out(hub: HubProcess, tmp_path: Path) -> None:
     """L111: pages, a look at the whole file and pushes at once; nobody is told that anything is locked."""
     database = tmp_path / "state" / "hub.db"
