@@ -1,7 +1,7 @@
 """One line at the foot of a terminal, drawn anew in place while other lines scroll above it.
 
-Owns the drawing, the bar and the elapsed time. It is mute where nobody sees it: in a pipe, or in JSON. Never
-knows what the line is about, and reads no clock: it is given one.
+Owns the drawing, the bar, the elapsed time and the place where an answer is typed. It is mute where nobody
+sees it: in a pipe, or in JSON. Never knows what the line is about, and reads no clock: it is given one.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class FootLine:
         self._since_ms: int | None = None
         self._percent: float | None = None
         self._words = ""
+        self._prompt: str | None = None
         self.is_seen = output.out.isatty() and not output.is_json and not output.quiet
 
     def __enter__(self) -> FootLine:
@@ -68,6 +69,14 @@ class FootLine:
             self._words = self._words if words is None else words
             self._draw()
 
+    def hold(self, prompt: str | None) -> None:
+        """Somebody types at the foot, behind the prompt: nothing else is drawn there until it is None."""
+        with self._lock:
+            self._prompt = prompt
+            if self.is_seen:
+                self._write(CLEAR + (prompt or ""))
+            self._draw()
+
     @contextmanager
     def lifted(self) -> Iterator[None]:
         """Other lines are written meanwhile, on either stream."""
@@ -75,6 +84,8 @@ class FootLine:
             if self.is_seen:
                 self._write(CLEAR)
             yield
+            if self.is_seen and self._prompt is not None:
+                self._write(self._prompt)
             self._draw()
 
     def _tick(self) -> None:
@@ -83,7 +94,8 @@ class FootLine:
                 self._draw()
 
     def _draw(self) -> None:
-        if not self.is_seen or self._since_ms is None or self._ended.is_set():
+        is_free = self.is_seen and self._prompt is None and not self._ended.is_set()
+        if not is_free or self._since_ms is None:
             return
         parts = [
             bar(self._percent) if self._percent is not None else "",

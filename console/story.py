@@ -7,11 +7,11 @@ text of agents is made harmless. Reads no clock and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from console.harmless import harmless_line
+from console.harmless import harmless, harmless_line
 
 DEPTH_OF: Final = {"crew": 0, "task": 1, "agent": 2, "tool": 3, "model": 3, "chunk": 3}
 """Where a step stands whose parent nobody has seen: watching may begin in the middle."""
@@ -45,13 +45,14 @@ class Step:
 
     @property
     def indented(self) -> str:
-        return INDENT * self.depth + self.text
+        return "\n".join(INDENT * self.depth + line for line in self.text.split("\n"))
 
 
 class Story:
     """The steps of one run so far. A new attempt is a new story: its steps are counted anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, text_length_max: int | None = TEXT_LENGTH_MAX) -> None:
+        self._text_length_max = text_length_max
         self._depths: dict[int | str, int] = {}
         self._speaker = ""
         self._spoken = ""
@@ -73,7 +74,12 @@ class Story:
             self._fall_silent()
         depth = self._place(kind, about)
         tone = LEVEL_TONES.get(word_of(entry, "level")) or TONES.get(kind, "soft")
-        return Step(harmless_line(" ".join(text.split()), TEXT_LENGTH_MAX), depth, tone, kind)
+        return Step(self._shown(text), depth, tone, kind)
+
+    def _shown(self, text: str) -> str:
+        if self._text_length_max is None:
+            return harmless(text.rstrip("\n"))
+        return harmless_line(" ".join(text.split()), self._text_length_max)
 
     @property
     def spoken(self) -> str:
@@ -115,9 +121,9 @@ def word_of(entry: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def told(entries: Iterable[Mapping[str, Any]]) -> Iterable[Step]:
-    """A whole log: its steps, with what a model said in many pieces as one."""
-    story, speech = Story(), _Speech()
+def told(entries: Iterable[Mapping[str, Any]], *, is_whole: bool = False) -> Iterator[Step]:
+    """A log: its steps, with what a model said in many pieces as one; with `is_whole` nothing is cut."""
+    story, speech = Story(None if is_whole else TEXT_LENGTH_MAX), _Speech()
     for entry in entries:
         if word_of(entry, "kind") != "chunk":
             yield from speech.ended(story)
@@ -136,17 +142,17 @@ class _Speech:
         self._text = ""
         self._about: Mapping[str, Any] = {}
 
-    def goes_on(self, entry: Mapping[str, Any], story: Story) -> Iterable[Step]:
+    def goes_on(self, entry: Mapping[str, Any], story: Story) -> Iterator[Step]:
         found = entry.get("data")
         about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
         if self._text and about.get("call") != self._about.get("call"):
             yield from self.ended(story)
         self._text, self._about = self._text + word_of(entry, "text"), about
 
-    def ended(self, story: Story) -> Iterable[Step]:
+    def ended(self, story: Story) -> Iterator[Step]:
         text, self._text = self._text, ""
         if text.strip():
             speaker = word_of(self._about, "agent")
             depth = story._place("chunk", {"parent": self._about.get("parent")})
-            said = harmless_line(" ".join(text.split()))
+            said = story._shown(text)
             yield Step(f"{harmless_line(speaker)}: {said}" if speaker else said, depth, "soft", "chunk")

@@ -105,6 +105,6 @@ def say_pushed(output: Output, told: dict[str, Any], watch_it: bool) -> None:
 
 
 def followed(client: HubClient, output: Output, task_id: str) -> int:
-    from hub.commands.watch import follow_task
+    from hub.commands.following import follow_task
 
     return follow_task(client, output, task_id)

@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from console.harmless import harmless
-from console.live import bar
-from console.output import Exit, Output
+from console.live import bar, elapsed
+from console.output import Exit, Output, cut
+from console.questions import say_prompt
+from console.results import say_result
+from console.story import Step
 
 FINAL: Final = frozenset({"completed", "failed", "cancelled", "dead_letter"})
 
@@ -53,8 +56,10 @@ def tokens_of(usage: dict[str, Any] | None) -> str:
     return f"{usage.get('tokens_in') or 0} tokens in, {usage['tokens_out']} out"
 
 
-def words_of(payload: Any) -> str:
+def words_of(payload: Any, event: str = "") -> str:
     """What an event says to a person, in one line."""
+    if event == "gap":
+        return "some passing lines were left out here"
     if not isinstance(payload, dict):
         return ""
     parts = []
@@ -74,17 +79,26 @@ def say_event(output: Output, item: dict[str, Any], *, task_is_known: bool = Fal
     if output.is_json:
         output.record(item)
         return
-    clock = datetime.fromtimestamp(item.get("timestamp", 0) / 1000).astimezone().strftime("%H:%M:%S")
-    name = str(item["event"])
+    clock, name = clock_of(item), str(item["event"])
     subject = "" if task_is_known else f"{item.get('task_id') or '':22} "
     text = harmless(f"{clock}  {name:15} {item.get('agent_id') or '':10} {subject}")
-    text = f"{text}{harmless(words_of(item.get('payload')))}".rstrip()
+    text = f"{text}{harmless(words_of(item.get('payload'), name))}".rstrip()
     output.line(output.paint(text, TONES[name]) if name in TONES else text)
+
+
+def clock_of(item: dict[str, Any]) -> str:
+    return datetime.fromtimestamp(item.get("timestamp", 0) / 1000).astimezone().strftime("%H:%M:%S")
+
+
+def say_step(output: Output, item: dict[str, Any], step: Step) -> None:
+    """One line of a run's story, for a person, cut to the width of the terminal."""
+    text = cut(f"{clock_of(item)}  {step.indented}", output.columns)
+    output.line(output.paint(text, step.tone) if step.tone else text)
 
 
 def say_question(output: Output, task: dict[str, Any]) -> None:
     question = task.get("question") or {}
-    output.note(f"It asks: {question.get('prompt', '')}")
+    say_prompt(output, str(question.get("prompt", "")), question.get("schema"))
     output.note(f'Answer with: hub tasks answer {task["task_id"]} "..."')
 
 
@@ -96,12 +110,23 @@ def say_end(output: Output, task: dict[str, Any]) -> Exit:
         output.record(task)
         return code
     tone = "good" if code is Exit.COMPLETE else "bad"
-    output.line(f"{output.paint(task['state'], tone)}  {task['task_id']}{how_it_stopped(task)}")
+    parts = [
+        f"{output.paint(task['state'], tone)}  {task['task_id']}",
+        time_of(task),
+        tokens_of(task["usage"]),
+    ]
+    output.line("  ".join(filter(None, parts)) + how_it_stopped(task))
     if task.get("error"):
         output.line(harmless(str(task["error"])))
     if task.get("result") is not None:
-        output.fields({"result": task["result"]})
+        say_result(output, task["result"])
     return code
+
+
+def time_of(task: dict[str, Any]) -> str:
+    """How long it took, waiting included."""
+    since, until = task.get("created_at"), task.get("updated_at")
+    return elapsed(until - since) if isinstance(since, int) and isinstance(until, int) else ""
 
 
 def how_it_stopped(task: dict[str, Any]) -> str:

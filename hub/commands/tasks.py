@@ -108,8 +108,8 @@ def result(task_id: str, **where: Any) -> None:
 @hub_options
 def events(task_id: str, **where: Any) -> None:
     """Print a task's history."""
+    from hub.commands.activity import history
     from hub.commands.steps import say_event
-    from hub.commands.watch import history
 
     output, client = opened(where)
     with client:
@@ -121,20 +121,17 @@ def events(task_id: str, **where: Any) -> None:
 @click.argument("task_id")
 @hub_options
 def log(task_id: str, **where: Any) -> None:
-    """Print the kept lines of a task's log."""
-    from console.harmless import harmless
+    """Print the kept lines of a task's log, indented under whose step each is."""
+    from hub.commands.activity import log_lines, say_log
 
     output, client = opened(where)
-    after: int | None = 0
     with client:
-        while after is not None:
-            page = client.get(f"/api/tasks/{task_id}/log", after=after, limit=PAGE_ROWS)
-            for line in page["lines"]:
-                if output.is_json:
-                    output.record(line)
-                else:
-                    output.line(harmless(line["text"]))
-            after = page["next"] if page["count"] == PAGE_ROWS else None
+        lines = (line for line, _ in log_lines(client, task_id))
+        if output.is_json:
+            for line in lines:
+                output.record(line)
+        else:
+            say_log(output, lines)
 
 
 @command.command("explain")
@@ -214,18 +211,22 @@ def retry(task_ids: tuple[str, ...], **where: Any) -> None:
 @click.option("--request", "request_id", help="Which question (the open one, if left out).")
 @hub_options
 def answer(task_id: str, value: str, request_id: str | None, **where: Any) -> None:
-    """Answer what a run asks. VALUE is JSON, or else text; - and @file read it."""
-    from hub.commands.values import text_of, value_of
+    """Answer what a run asks. VALUE is JSON, or else text; where text is asked for it is text. - and @file
+    read it.
+    """
+    from console.questions import value_for
+    from hub.commands.values import text_of
 
     output, client = opened(where)
-    said = value_of(text_of(value))
+    said = text_of(value)
     with client:
-        if request_id is None:
-            question = client.get(f"/api/tasks/{task_id}").get("question")
-            if not question:
-                raise CommandFailed(f"{task_id} asks nothing now.", Exit.NOT_FOUND)
-            request_id = question["request_id"]
-        told = client.post(f"/api/tasks/{task_id}/input", {"request_id": request_id, "value": said})
+        question = client.get(f"/api/tasks/{task_id}").get("question") or {}
+        if request_id is None and not question:
+            raise CommandFailed(f"{task_id} asks nothing now.", Exit.NOT_FOUND)
+        asked = request_id or question["request_id"]
+        schema = question.get("schema") if question.get("request_id") == asked else None
+        body = {"request_id": asked, "value": value_for(said, schema)}
+        told = client.post(f"/api/tasks/{task_id}/input", body)
         output.rows([{"task_id": task_id, **told}], ("task_id", "status"), key="task_id")
 
 
