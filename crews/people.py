@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from crewai.core.providers.human_input import HumanInputProvider
+
 from crews import clock
 from crews.line import Line, encoded, sayable
 from crews.order import Answer
@@ -96,7 +98,7 @@ class People:
         )
 
 
-class HubInput:
+class HubInput(HumanInputProvider):
     """crewai's way to `human_input: true`: a person accepts the answer or says what to change."""
 
     def __init__(self, people: People) -> None:
