@@ -22,8 +22,10 @@ from sidecar.runners.contract import (
     Logged,
     Order,
     Outcome,
+    Proof,
     Report,
     Reporter,
+    Stopped,
     StopSignal,
 )
 from sidecar.runners.output import OUTPUT_BYTES_MAX, Output
@@ -123,6 +125,8 @@ class Attempt:
 
     async def make(self, program: Program, stop: StopSignal, answers: Answers | None) -> Outcome:
         """Start it, hear it, end it when that is asked for; returns when nothing of it is left."""
+        if stop.is_set:
+            return Stopped(how="cooperative", proof=Proof())
         self.run = run = Run(program, self._heard, self.launcher)
         try:
             await run.begin()
@@ -144,6 +148,10 @@ class Attempt:
         if self.run is not None and self.asked is None and not self.is_over:
             self.asked, self.excess = "memory", excess
             self.run.end("stop", 0)
+
+    def leader(self) -> int | None:
+        """The first process of the run, which leads its session; None before there is one."""
+        return None if self.run is None else self.run.session
 
     # -- while it goes
 

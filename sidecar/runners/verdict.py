@@ -93,7 +93,9 @@ class Verdict:
         )
 
     def out_of_time(self, ended: Ended) -> Failed:
-        error = self._in_phase(f"Workflow exceeded {self.time_ms / 1000:g}s timeout")
+        seconds = self.time_ms / 1000
+        shown = round(seconds, 1) if seconds >= 1 else seconds  # what a deadline has left is never even
+        error = self._in_phase(f"Workflow exceeded {shown:g}s timeout")
         return Failed(error=error[:ERROR_LENGTH_MAX], cause="timeout", proof=ended.proof)
 
     def crashed(self, ended: Ended) -> Failed:
