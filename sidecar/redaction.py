@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Final, assert_never
+from typing import Any, Final, Protocol, assert_never, runtime_checkable
 
 import msgspec
 
@@ -144,8 +144,19 @@ class Redactor:
         return None if raw is None else self.json(raw)
 
 
+@runtime_checkable
+class KnowsSecrets(Protocol):
+    """A runner whose orders bring secrets of their own."""
+
+    def secrets_of(self, order: Order) -> Iterable[str]:
+        """The values that this run must not say, besides those of every run."""
+        ...
+
+
 class _Guarded:
-    """A runner whose every word passes a redactor of its run."""
+    """A runner whose every word passes a redactor of its run. What one order brought is taken out of its own
+    run's words alone, and forgotten with it.
+    """
 
     def __init__(self, runner: Runner, secrets: tuple[str, ...]) -> None:
         self._runner = runner
@@ -161,14 +172,19 @@ class _Guarded:
     def at_once(self, order: Order) -> Outcome | None:
         """What the runner itself can say at once (`sidecar/runs.py`), redacted."""
         outcome = self._runner.at_once(order) if isinstance(self._runner, AnswersAtOnce) else None
-        return None if outcome is None else Redactor(self._secrets).outcome(outcome)
+        return None if outcome is None else self._redactor(order).outcome(outcome)
 
     async def run(
         self, order: Order, report: Reporter, stop: StopSignal, answers: Answers | None = None
     ) -> Outcome:
-        redactor = Redactor(self._secrets)
+        redactor = self._redactor(order)
         outcome = await self._runner.run(order, lambda said: report(redactor.report(said)), stop, answers)
         return redactor.outcome(outcome)
+
+    def _redactor(self, order: Order) -> Redactor:
+        runner = self._runner
+        brought = runner.secrets_of(order) if isinstance(runner, KnowsSecrets) else ()
+        return Redactor((*self._secrets, *brought))
 
 
 def guarded(runner: Runner, secrets: Iterable[str]) -> Runner:
