@@ -46,11 +46,14 @@ async def sidecar(hub: HubProcess, tmp_path: Path, runs: Path) -> AsyncIterator[
     """Start a sidecar for an agent id, at the hub or at another address; ended with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(agent_id: str, url: str | None = None, **environment: str) -> SidecarProcess:
+        async def start(
+            agent_id: str, url: str | None = None, words: tuple[str, ...] = (), **environment: str
+        ) -> SidecarProcess:
             token = await hub.token(agent_id)
             one = SidecarProcess(tmp_path, agent_id, url or f"{hub.ws_address}/ws", token, runs)
             stack.callback(one.end)
             one.environment = environment
+            one.words = words or one.words
             one.start()
             await until(lambda: one.status() or not one.is_running, f"{agent_id} is up", 80)
             assert one.is_running, one.log.read_text()

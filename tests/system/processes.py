@@ -36,6 +36,8 @@ class SidecarProcess:
         self.folder.mkdir()
         self.log = self.folder / "sidecar.log"
         self.runs = runs
+        self.words: tuple[str, ...] = ("--command", f"{sys.executable} -S {WORKER} {runs}")
+        """What it runs: the tests' own worker, unless a test says otherwise."""
         self.environment: dict[str, str] = {}
         """More of its settings, at every start."""
         self.url = url
@@ -65,7 +67,6 @@ class SidecarProcess:
             **self.environment,
             **environment,
         }
-        command = f"{sys.executable} -S {WORKER} {self.runs}"
         where = ("--agent-id", self.agent_id, "--token-file", str(self._token))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -76,8 +77,7 @@ class SidecarProcess:
                     "connect",
                     self.url,
                     *where,
-                    "--command",
-                    command,
+                    *self.words,
                     *words,
                 ],
                 env={**os.environ, **said},
