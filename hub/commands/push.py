@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.output import Output
+from console.values import duration_ms, inputs_of, moment_ms, text_of
 from hub.commands.options import hub_options, opened
-from hub.commands.values import duration_ms, inputs_of, moment_ms, text_of
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient

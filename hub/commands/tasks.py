@@ -215,7 +215,7 @@ def answer(task_id: str, value: str, request_id: str | None, **where: Any) -> No
     read it.
     """
     from console.questions import value_for
-    from hub.commands.values import text_of
+    from console.values import text_of
 
     output, client = opened(where)
     said = text_of(value)

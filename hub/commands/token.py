@@ -35,7 +35,7 @@ def command() -> None:
 @hub_options
 def create(expires: str | None, **options: Any) -> None:
     """Make a token. It is shown once."""
-    from hub.commands.values import duration_ms
+    from console.values import duration_ms
 
     members = ("role", "agent_id", "label", "agent_patterns", "plugin_patterns")
     body = {name: options[name] for name in members if options[name]}
@@ -71,8 +71,8 @@ def list_tokens(**where: Any) -> None:
 @hub_options
 def rotate(token_id: str, expires: str | None, **where: Any) -> None:
     """Make a token that may do what the old one may. The old one stays valid until it is revoked."""
+    from console.values import duration_ms
     from hub.commands.places import replace_local_token
-    from hub.commands.values import duration_ms
 
     output, client = opened(where)
     with client:

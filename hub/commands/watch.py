@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from console.output import CommandFailed, Exit, Output
+from console.values import duration_ms
 from hub.commands.options import hub_options, opened
 from hub.commands.steps import say_event
-from hub.commands.values import duration_ms
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from console.values import duration_ms, inputs_of, moment_ms, text_of, value_of
 from hub.auth import Role
 from hub.commands.push import request_of, split_words
-from hub.commands.values import duration_ms, inputs_of, moment_ms, text_of, value_of
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
 from tests.hub.typing_hands import Said, line_of, run, said_by, typed
