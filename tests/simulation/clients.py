@@ -208,6 +208,8 @@ def answer_question(world: World, task_id: TaskId, question: Question) -> None:
     def heard(reply: Reply) -> None:
         if isinstance(reply, Refusal) and reply.kind is RefusalKind.OVERLOADED:
             world.scheduler.after(2_000, say)
+        elif isinstance(reply, Refusal):
+            world.forget_asked(task_id, question.request_id)
 
     def say() -> None:
         ask(

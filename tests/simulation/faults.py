@@ -53,6 +53,8 @@ class Fault(StrEnum):
     RUN_FAILS_FOR_GOOD = "run fails for good"
     RUN_HANGS = "run hangs"
     RUN_ASKS = "run asks a person"
+    RUN_DIES_ASKING = "run dies while it asks"
+    RUN_ASKS_ELSE = "run asks something else than before"
     RUN_REPORTS = "run reports steps"
     RUN_IGNORES_STOP = "run ignores stop"
     RUN_KILLS_SIDECAR = "run kills its sidecar"
@@ -79,7 +81,13 @@ HABITS: Final = frozenset(
 )
 """Not placed at moments: drawn wherever a client, a run or an agent is made."""
 
-PLACED: Final = tuple(fault for fault in Fault if fault not in HABITS)
+LATER_HABITS: Final = (Fault.RUN_DIES_ASKING, Fault.RUN_ASKS_ELSE)
+"""Came later, and are drawn with a die of their own: what an older seed had found, it still finds."""
+
+LATER_CHANCE: Final = 0.4
+"""Of each later habit in a run."""
+
+PLACED: Final = tuple(fault for fault in Fault if fault not in HABITS and fault not in LATER_HABITS)
 
 HUB_ONLY: Final = (
     Fault.HUB_CRASH,
@@ -124,6 +132,13 @@ class Plan(NamedTuple):
     is_hub_only: bool
     kill_chance: float
     """Of each run of work that kills its sidecar. Now and then it always does, until the hub gives up."""
+
+
+def draw_later(plan: Plan, die: Random) -> Plan:
+    """The plan with the habits that came later, in runs in which work may go wrong and may ask."""
+    may_ask = Fault.RUN_ASKS in plan.habits and not plan.is_hub_only
+    drawn = frozenset(habit for habit in LATER_HABITS if die.random() < LATER_CHANCE)
+    return plan._replace(habits=plan.habits | drawn) if may_ask else plan
 
 
 def draw_plan(die: Random, *, heavy: bool) -> Plan:

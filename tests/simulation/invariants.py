@@ -13,12 +13,12 @@ from typing import Final, TypeVar
 from hub.core.task import Task
 from hub.ports import CommittedEvent
 from protocol.frames import TaskAck, TaskAssign
-from protocol.ids import AgentId, Generation, InstanceId, Seq, TaskId
+from protocol.ids import AgentId, Generation, InstanceId, RequestId, Seq, TaskId
 
 Check = TypeVar("Check", bound=Callable[..., None])
 
 INVARIANTS: Final[dict[int, Callable[..., None]]] = {}
-"""Number to function; `test_simulation.py` holds that all 34 are here."""
+"""Number to function; `test_simulation.py` holds that all 36 are here: 34 of the list, and two of answers."""
 
 STALE_EVENTS: Final = ("stale",)
 """What may still be logged about a task after its end: that something came too late."""
@@ -62,11 +62,13 @@ class Truth:
     """What the world knows has become durable, been started and been told: the yardstick of all checks."""
 
     __slots__ = (
+        "answered",
         "applied",
         "bound",
         "cancelled_at",
         "era",
         "finals_logged",
+        "given",
         "keys",
         "last_offset",
         "log",
@@ -104,6 +106,10 @@ class Truth:
         (§3.6), so what follows from a name that was rebound in that turn comes one turn later for them."""
         self.pushed: dict[TaskId, str] = {}
         """Every push that was answered 2xx, with its key."""
+        self.answered: dict[TaskId, set[RequestId]] = {}
+        """Every question whose answer was answered 2xx."""
+        self.given: dict[tuple[TaskId, RequestId], bytes] = {}
+        """What was first written down as the answer to a question."""
 
 
 # --- rows -------------------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
 from protocol.frames import StopProof
-from protocol.ids import RequestId
+from protocol.ids import RequestId, question_id
 from sidecar.events import RunReported
 from sidecar.runners.contract import (
     Asked,
@@ -28,6 +31,7 @@ from sidecar.runners.contract import (
     Used,
     how_it_stopped,
 )
+from tests.simulation.answers import an_answer_is_of_its_question
 from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
@@ -39,6 +43,16 @@ KILLS_MAX: Final = 9
 
 KILL_MS: Final = 200
 """What a system needs to take a killed process group away."""
+
+
+class Given(Struct, frozen=True):
+    """An answer that came with the order."""
+
+    request_id: RequestId
+    value: Raw
+
+
+decode_answers = Decoder(list[Given]).decode
 
 
 def declined(world: World, order: Order) -> Rejection | None:
@@ -53,7 +67,7 @@ def declined(world: World, order: Order) -> Rejection | None:
 class Run:
     """One generation's work on one sidecar, from `StartRun` to its one outcome."""
 
-    __slots__ = ("asked", "boot", "dies_at_ms", "is_over", "order", "sidecar")
+    __slots__ = ("asked", "boot", "dies_at_ms", "given", "is_over", "order", "sidecar")
 
     def __init__(self, sidecar: Sidecar, order: Order) -> None:
         self.sidecar = sidecar
@@ -63,6 +77,10 @@ class Run:
         self.dies_at_ms: int | None = None
         """Once it was told to stop: when nothing of it will be left."""
         self.asked: RequestId | None = None
+        self.given = decode_answers(order.answers) if order.answers is not None else []
+        for given in self.given:
+            truth = sidecar.world.truth
+            an_answer_is_of_its_question(truth, order.task_id, given.request_id, bytes(given.value))
         self._draw()
 
     # --- the script ----------------------------------------------------------------------------------------
@@ -117,15 +135,35 @@ class Run:
         self.sidecar.post(RunReported(self.order.task_id, self.order.generation, report))
 
     def _ask(self) -> None:
-        self.sidecar.world.hit(Fault.RUN_ASKS)
-        self.asked = RequestId(f"{self.order.task_id}-{self.order.generation}")
-        self._report(Asked(request_id=self.asked, prompt="Which one?", schema=None))
+        """What was answered in an earlier attempt is asked no more, or by a runner that knows no better."""
+        world = self.sidecar.world
+        world.hit(Fault.RUN_ASKS)
+        prompt = "Which one?"
+        if world.has_habit(Fault.RUN_ASKS_ELSE, 0.3):
+            world.hit(Fault.RUN_ASKS_ELSE)
+            prompt = f"Which one, in attempt {self.order.attempt}?"
+        asked = question_id(self.order.task_id, 1, prompt)
+        if any(given.request_id == asked for given in self.given) and world.die.random() < 0.7:
+            self._go_on()
+            return
+        self.asked = asked
+        self._report(Asked(request_id=asked, prompt=prompt, schema=None))
+        if world.has_habit(Fault.RUN_DIES_ASKING, 0.5):
+            self._later(world.die.expovariate(1 / 8_000), self._die_asking)
+
+    def _die_asking(self) -> None:
+        if self.asked is not None:
+            self.sidecar.world.hit(Fault.RUN_DIES_ASKING)
+            self._over(Failed(error="killed by signal 11", retryable=True, cause="crash"))
 
     def answer(self, request_id: RequestId) -> None:
         """A person has answered: go on, and soon end."""
         if request_id == self.asked:
             self.asked = None
-            self._later(self.sidecar.world.die.expovariate(1 / 3_000), self._end)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._later(self.sidecar.world.die.expovariate(1 / 3_000), self._end)
 
     def _kill_sidecar(self) -> None:
         self.sidecar.world.hit(Fault.RUN_KILLS_SIDECAR)

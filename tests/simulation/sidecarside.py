@@ -26,6 +26,7 @@ from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, Now, Restar
 from sidecar.journal import JournalBook
 from sidecar.memory import Record
 from sidecar.runners.contract import Finished, Order, Outcome
+from tests.simulation.answers import a_run_is_told_what_it_asked
 from tests.simulation.disk import Disk, PowerCut
 from tests.simulation.invariants import (
     a_dropped_fact_has_its_receipt,
@@ -290,8 +291,8 @@ class Sidecar:
                 self._start_run(order)
             case StopRun(task_id, generation, reason, grace_ms):
                 self._stop_run(task_id, generation, grace_ms)
-            case GiveAnswer(task_id, _, request_id, _):
-                self._answer(task_id, request_id)
+            case GiveAnswer(task_id, _, request_id, value):
+                self._answer(task_id, request_id, value)
             case HangUp(link_id, reason, retry_in_ms):
                 self._hang_up_over(link_id, reason, retry_in_ms)
             case Leave():
@@ -338,9 +339,11 @@ class Sidecar:
             over_ms = None if run.dies_at_ms is None else run.dies_at_ms - self.world.scheduler.now_ms
             a_revoked_run_dies_in_time(self.name, task_id, over_ms, limits.CANCEL_GRACE_MS + KILL_MS)
 
-    def _answer(self, task_id: TaskId, request_id: RequestId) -> None:
-        if task_id in self.runs:
-            self.runs[task_id].answer(request_id)
+    def _answer(self, task_id: TaskId, request_id: RequestId, value: bytes) -> None:
+        run = self.runs.get(task_id)
+        if run is not None:
+            a_run_is_told_what_it_asked(self.world.truth, task_id, run.asked, request_id, value)
+            run.answer(request_id)
 
     def run_over(self, run: Run, outcome: Outcome) -> None:
         """Nothing of a run is left."""

@@ -14,11 +14,25 @@ from msgspec import Struct, json
 
 from hub.core.board import Board
 from hub.core.effects import AgentSaved, Answer, Granted, InstanceSaved, MarkMoved, Reply, TaskSaved, Tell
-from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TimePassed
+from hub.core.events import (
+    AgentIdentified,
+    CancelRequested,
+    Event,
+    FrameHeard,
+    InputAnswered,
+    LinkLost,
+    TimePassed,
+)
 from hub.core.task import Now, Task
 from hub.ports import Batch, Committed, CommittedEvent
-from protocol.frames import HubFrame, Identified, TaskAck, TaskAssign
+from protocol.frames import HubFrame, Identified, InputRequired, TaskAck, TaskAssign
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
+from tests.simulation.answers import (
+    after_restore,
+    an_answer_is_kept,
+    judge_answers,
+    the_open_question_is_the_one_asked,
+)
 from tests.simulation.coverage import transitions
 from tests.simulation.invariants import (
     Spent,
@@ -79,6 +93,8 @@ class WatchedBoard(Board):
             case FrameHeard(sender=sender):
                 is_live = self.live.get(sender.agent_id) == sender.link_id
                 a_ghost_changes_nothing(is_live, len(answer.changes), event.frame)
+                if isinstance(event.frame, InputRequired):
+                    the_open_question_is_the_one_asked(event.frame, answer)
             case AgentIdentified(sender=sender):
                 if any(
                     isinstance(effect, Tell)
@@ -112,6 +128,7 @@ class Witness:
         rebound = self._note_bindings(batch)
         for row in rows:
             judge_row(truth, truth.rows.get(row.task_id), row, ledger.generation_floor)
+            judge_answers(truth, row)
             truth.rows[row.task_id] = row
             truth.refused.discard(row.task_id)
         truth.refused |= committed.refused
@@ -173,10 +190,15 @@ class Witness:
             truth.applied[instance_id] = truth.applied.get(instance_id, 0) + moves[instance_id]
 
     def saw_reply(self, event: Event, reply: Reply) -> None:
-        """An answer leaves the hub: from an accepted cancel on nothing may be assigned (17)."""
+        """An answer leaves the hub: from an accepted cancel on nothing may be assigned (17), and what a
+        person has answered is kept (35)."""
         if isinstance(event, CancelRequested) and isinstance(reply, Granted):
             truth = self.world.truth
             truth.cancelled_at.setdefault(event.task_id, truth.rows[event.task_id].generation)
+        elif isinstance(event, InputAnswered) and isinstance(reply, Granted):
+            truth = self.world.truth
+            truth.answered.setdefault(event.task_id, set()).add(event.request_id)
+            an_answer_is_kept(truth, truth.rows[event.task_id])
 
     def saw_tell(self, instance: InstanceId | None, frame: HubFrame) -> None:
         """A frame leaves the hub."""
@@ -206,6 +228,7 @@ class Witness:
             if agent.instance_id is not None
         }
         truth.keys = dict(ledger.keys)
+        after_restore(truth)
         truth.spent.clear()
         truth.refused.clear()
         truth.pushed = {task_id: key for task_id, key in truth.pushed.items() if task_id in truth.rows}

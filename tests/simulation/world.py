@@ -12,10 +12,10 @@ from random import Random
 from typing import Final
 
 from hub.core.task import Task
-from protocol.ids import AgentId, TaskId
+from protocol.ids import AgentId, RequestId, TaskId
 from tests.simulation import clients, ending
 from tests.simulation.coverage import Tally
-from tests.simulation.faults import Fault, draw_plan
+from tests.simulation.faults import Fault, draw_later, draw_plan
 from tests.simulation.hubside import WALL_ZERO_MS, Hub
 from tests.simulation.invariants import Broken, Truth, demand, invariant
 from tests.simulation.policies import policy_of
@@ -42,7 +42,7 @@ class World:
         self.seed = seed
         self.die = Random(f"{seed}/{heavy}")
         self.scheduler = Scheduler(self.die)
-        self.plan = draw_plan(self.die, heavy=heavy)
+        self.plan = draw_later(draw_plan(self.die, heavy=heavy), Random(f"{seed}/{heavy}/later"))
         self.policy = policy_of(self.plan, self.die)
         self.truth = Truth(self.policy.strikes_max)
         self.tally = Tally()
@@ -118,6 +118,10 @@ class World:
             ending.everything_ends(self, self.scheduler.now_ms - self.plan.quiet_ms, END_BY_MS)
             self._is_settled = ending.is_settled(self)
         self.scheduler.after(LOOK_EVERY_MS, self._look)
+
+    def forget_asked(self, task_id: TaskId, request_id: RequestId) -> None:
+        """Nobody could answer it when somebody did: asked again, it is answered again."""
+        self._asked.discard((task_id, request_id))
 
     # --- what the cast asks of the world -------------------------------------------------------------------
 
