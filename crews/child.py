@@ -99,6 +99,7 @@ def main() -> None:
     code = 1
     try:
         faulthandler.enable()  # a crash in native code leaves its traceback in the output
+        sys.dont_write_bytecode = True  # a run writes in its own folder only
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python expects: a lost connection is an exception
         environment.cleanse(os.environ)
         environment.settle(os.environ)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import msgspec
@@ -97,6 +97,8 @@ class Work:
             raise UnfitCrew(sentence(what, trouble)) from trouble
         if models is not None:
             models.part(crew)
+        if crew.name in {None, "", "crew"}:
+            crew.name = name
         crew.stream = False  # its generator would run the crew in a thread that nobody can stop
         return crew
 
@@ -108,8 +110,12 @@ class Work:
             inside.enter_context(asking_people(self.people))
             inside.enter_context(self.stopping.gates())
             inside.enter_context(keeping(crew, self.line, run))
-            inside.enter_context(listening(self.line, tasks=len(crew.tasks), begun_at=begun_at))
+            inside.enter_context(self._telling(crew, begun_at))
             return crew.kickoff(inputs=inputs_of(self.order))
+
+    def _telling(self, crew: Crew, begun_at: int) -> AbstractContextManager[object]:
+        tasks = [str(task.id) for task in crew.tasks]
+        return listening(self.line, tasks=len(tasks), begun_at=begun_at, task_ids=tasks, stop=self.stopping)
 
     @property
     def _step(self) -> int:
