@@ -124,6 +124,12 @@ def load(plugin: Plugin) -> CreateCrew:
     return cast("CreateCrew", create_crew)
 
 
+def part_of(plugin: Plugin, module: str) -> ModuleType:
+    """A module of the plugin's own, such as `crew.briefing`: for the plugin's tests."""
+    load(plugin)
+    return importlib.import_module(f"{package_name(plugin.name)}.{module}")
+
+
 def package_name(name: str) -> str:
     """`my-plugin` is `crewhub_plugin_my_plugin`; a name with `_` gets another one than its twin with `-`."""
     return "crewhub_plugin_" + name.replace("_", "_U").replace("-", "_")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.loader import SHIPPED, BrokenPlugin, find, load, package_name
+from plugins.loader import SHIPPED, BrokenPlugin, find, load, package_name, part_of
 from tests.plugins.folder import CREW, found, make_plugin, sentence_about
 
 
@@ -228,3 +228,8 @@ def test_without_the_extra_the_sentence_says_what_to_install(tmp_path: Path, lib
     )
     sentence = "brief: reading plugins needs the crewai extra: pip install 'crewhub[crewai]'"
     assert run.stdout.splitlines() == [str([sentence]), "[]"]
+
+
+def test_a_plugin_s_own_tests_reach_its_inner_modules(tmp_path: Path) -> None:
+    plugin = found(make_plugin(tmp_path, words="WORD = 'inner'\n"))
+    assert part_of(plugin, "crew.words").WORD == "inner"
