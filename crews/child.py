@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from crews import environment
 from plugins.contract import Plugin, Trouble
@@ -107,9 +107,7 @@ def main() -> None:
     except BaseException:  # noqa: BLE001  the outermost edge of the process: whatever it is, it ends here
         traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
+        leave(code)
 
 
 def run_once() -> int:
@@ -136,6 +134,15 @@ def run_once() -> int:
     return Work(order, line, stopping, people).perform(loaded)
 
 
+def leave(code: int) -> NoReturn:
+    """End without asking anybody: a thread or an exit hook of a library could wait for ever."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
 def why_missing(name: str) -> str:
     """Not there, or there and broken: the second is never called the first (L83)."""
     trouble = _troubles.get(name)
@@ -153,7 +160,7 @@ def cold(arguments: Sequence[str]) -> None:
     report = json.dumps(prepare(arguments[1:])).encode() + b"\n"
     while report:
         report = report[os.write(told, report) :]
-    os._exit(0)
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ libraries. Never reads a credential: those travel in the order alone (L40).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,7 @@ def cleanse(environ: MutableMapping[str, str]) -> None:
 
 def settle(environ: MutableMapping[str, str]) -> None:
     """Give the run a private storage folder, inside its own temporary folder unless somebody named one."""
+    tempfile.tempdir = None  # the zygote's own was remembered before the fork
     place = Path(environ.get(STORAGE) or Path(environ.get("TMPDIR") or Path.cwd(), "crewai")).absolute()
     place.mkdir(parents=True, exist_ok=True)
     environ[STORAGE] = str(place)

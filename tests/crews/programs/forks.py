@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from typing import Any
 
 from crews import child
 from crews.environment import cleanse
@@ -46,13 +47,13 @@ def written(event: str, arguments: tuple[object, ...]) -> str:
     return str(arguments[0]) if event in FILES else ""
 
 
-def begin(request: dict[str, object], fds: list[int]) -> None:
+def begin(request: dict[str, Any], fds: list[int]) -> None:
     """The fork: its descriptors, its environment, its folder; then it is the run."""
     os.setsid()
     for number, fd in enumerate(fds[:5]):
         os.dup2(fd, number)
     os.closerange(5, 256)
-    environ: dict[str, str] = request["environ"]  # type: ignore[assignment]  our own tests write it
+    environ: dict[str, str] = request["environ"]
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(environ["CREWHUB_WORKSPACE"])
@@ -81,7 +82,7 @@ def main() -> None:
         collect()
 
 
-def wait_for(request: dict[str, object], fds: list[int]) -> None:
+def wait_for(request: dict[str, Any], fds: list[int]) -> None:
     answer = fds[5]
     pid = os.fork()
     if pid == 0:

@@ -65,7 +65,7 @@ def create_crew(settings: Mapping[str, Any], llm: Any = None, search_tool: Any =
             description=f"{name} about {{topic}}",
             expected_output="a text",
             agent=agents[role],
-            **({"output_pydantic": Text} if settings.get("structured") == name else {}),
+            output_pydantic=Text if settings.get("structured") == name else None,
             **special.get(name, {}),
         )
         for name, role in TASKS
