@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -125,14 +126,12 @@ class Attempt:
 
     async def make(self, program: Program, stop: StopSignal, answers: Answers | None) -> Outcome:
         """Start it, hear it, end it when that is asked for; returns when nothing of it is left."""
-        if stop.is_set:
-            return Stopped(how="cooperative", proof=Proof())
         self.run = run = Run(program, self._heard, self.launcher)
-        try:
-            await run.begin()
-        except OSError as trouble:
-            return Failed(error=f"no process for the run: {trouble.strerror or trouble}", cause="setup")
-        self.allowance.run()
+        not_begun = await self._begin(run, stop)
+        if not_begun is not None:
+            return not_begun
+        if not self.open_questions:
+            self.allowance.run()
         stop.subscribe(lambda: self._end("stop", stop.grace_ms, stop.reason or "cancel"))
         if answers is not None:
             answers.subscribe(self._answer)
@@ -142,6 +141,25 @@ class Attempt:
             self._close()
         self._finish()
         return self._outcome(ended)
+
+    async def _begin(self, run: Run, stop: StopSignal) -> Outcome | None:
+        """Start it; the outcome when that cannot be, or when the stop came first: to wait for a process that
+        can be forked may take minutes.
+        """
+        beginning: asyncio.Task[str] | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                beginning = group.create_task(_begun(run))
+                stop.subscribe(partial(_give_up, beginning))
+        except asyncio.CancelledError:
+            if beginning is not None and not beginning.cancelled() and not beginning.result():
+                run.end("stop", 0)  # it began in the very moment in which we were cancelled
+                await run.ended()
+            raise
+        if beginning.cancelled():
+            return Stopped(how="cooperative", proof=Proof())
+        trouble = beginning.result()
+        return Failed(error=f"no process for the run: {trouble}", cause="setup") if trouble else None
 
     def cut(self, excess: str) -> None:
         """It takes more than it may: killed without a grace, because a grace would let it take more still."""
@@ -250,3 +268,16 @@ class Attempt:
                 Logged(level="warning", text="the program did not end after its result and was stopped")
             )
         return outcome
+
+
+async def _begun(run: Run) -> str:
+    """Start it; why that cannot be, or nothing."""
+    try:
+        await run.begin()
+    except OSError as trouble:
+        return trouble.strerror or str(trouble) or type(trouble).__name__
+    return ""
+
+
+def _give_up(beginning: asyncio.Task[str]) -> None:
+    beginning.cancel()  # nothing when it has begun

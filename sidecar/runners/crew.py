@@ -163,7 +163,13 @@ class CrewRunner:
                 "settings._llm_model: there is no model; give one with the task, or set `model` of the "
                 "sidecar (SIDECAR_MODEL)"
             )
-        return {"inputs": given, "settings": settings, "keys": found, "time_left_ms": self._time_ms(order)}
+        return {
+            "inputs": given,
+            "settings": settings,
+            "keys": found,
+            "time_left_ms": self._time_ms(order),
+            "trace": order.trace,
+        }
 
     def _time_ms(self, order: Order) -> int:
         left_ms = order.time_left_ms

@@ -13,6 +13,7 @@ import msgspec
 from protocol.limits import RESULT_BYTES_MAX
 from sidecar.runners.contract import (
     ERROR_LENGTH_MAX,
+    Cause,
     Failed,
     Finished,
     Outcome,
@@ -53,7 +54,8 @@ class Verdict:
         """
         has_result = bool(self.said.result_bytes) and self.said.error is None
         if asked is None or ended.why == "refused":
-            return self.failure(ended) or (self.finished() if has_result else self._wordless(ended))
+            failure = self.failure(ended, of_a_code="crash")
+            return failure or (self.finished() if has_result else self._wordless(ended))
         if has_result and (ended.why != "exit" or ended.exit_code == 0):
             return self.finished()
         if asked == "timeout":
@@ -72,8 +74,10 @@ class Verdict:
 
     # -- the clauses
 
-    def failure(self, ended: Ended) -> Failed | None:
-        """Whatever makes an end a bad one; None for exit code 0 without an error."""
+    def failure(self, ended: Ended, of_a_code: Cause = "work") -> Failed | None:
+        """Whatever makes an end a bad one; None for exit code 0 without an error. A code is a command's way
+        to say that its work failed; a crew has words for that, so with it a code is a crash.
+        """
         if ended.why == "refused":
             return Failed(error=ended.trouble, retryable=False, cause="setup", proof=ended.proof)
         if self.said.error is not None:
@@ -81,12 +85,13 @@ class Verdict:
         if ended.why == "lost" or ended.signal is not None:
             return self.crashed(ended)
         if ended.exit_code != 0:
-            return self.failed(ended, self.quoting(f"exited with code {ended.exit_code}"))
+            return self.failed(ended, self.quoting(f"exited with code {ended.exit_code}"), of_a_code)
         return None
 
-    def failed(self, ended: Ended, error: str) -> Failed:
+    def failed(self, ended: Ended, error: str, cause: Cause = "work") -> Failed:
         return Failed(
             error=error[:ERROR_LENGTH_MAX],
+            cause=cause,
             retryable=self.said.retryable,
             retry_after_ms=self.said.retry_after_ms,
             proof=ended.proof,
@@ -103,10 +108,8 @@ class Verdict:
             error = "the guard of the run was killed, and the run with it"
         elif ended.signal == "SIGKILL":
             error = "ended by SIGKILL, which the sidecar did not send: perhaps out of memory"
-        elif ended.signal is not None:
-            error = f"ended by {ended.signal}"
         else:
-            error = f"ended with exit code {ended.exit_code}"
+            error = f"ended by {ended.signal}"
         return Failed(error=self.quoting(error)[:ERROR_LENGTH_MAX], cause="crash", proof=ended.proof)
 
     def finished(self) -> Outcome:
