@@ -33,6 +33,17 @@ ANSWER_BYTES_MAX: Final = 64 * limits.KIB
 MESSAGE_BYTES_MAX: Final = 64 * limits.KIB
 """A message between agents; bigger things belong into a task's inputs."""
 
+KEY_OF_CREDENTIALS: Final = "_"
+"""How the key of a member begins that is for the model and nobody else."""
+
+NO_CREDENTIALS: Final = (
+    "Keys that begin with _ are credentials, and a hub keeps inputs. Leave this one out, and set it where "
+    "the work is done: in the sidecar's own settings (SIDECAR_MODEL_KEY, SIDECAR_SEARCH_KEY, or their files)."
+)
+
+TRACE_LENGTH_MAX: Final = limits.NAME_LENGTH_MAX
+"""A `traceparent` has 55 characters; a longer header is somebody else's and is left out, as W3C asks."""
+
 PUSH_ATTEMPTS: Final = 1
 TASK_ATTEMPTS: Final = 3
 
@@ -154,6 +165,21 @@ def checked_json(raw: Raw | None, field: str, *, must_be_object: bool) -> Raw | 
     return found
 
 
+def checked_inputs(raw: Raw | None) -> Raw | None:
+    """A task's inputs, without credentials: this hub writes them down and shows them to every reader."""
+    inputs = checked_json(raw, "inputs", must_be_object=False)
+    if inputs is None or not bytes(inputs).startswith(b"{"):
+        return inputs
+    for key in msgspec.json.decode(inputs, type=dict[str, Raw]):
+        if key.startswith(KEY_OF_CREDENTIALS):
+            raise invalid_field(f"inputs.{key[: limits.NAME_LENGTH_MAX]}", "not_allowed", NO_CREDENTIALS)
+    return inputs
+
+
+def checked_trace(header: str | None) -> str | None:
+    return header if header is not None and len(header) <= TRACE_LENGTH_MAX and header.isascii() else None
+
+
 def judged(text: bytes, field: str, *, bytes_max: int) -> Raw:
     """JSON text without a flaw, or the Problem that names it."""
     found = judge(text, bytes_max=bytes_max)
@@ -188,14 +214,14 @@ def spec_of_push(body: PushTaskBody, *, key: str | None, by: str, wall_ms: int, 
         description=checked_text(body.description, "description"),
         metadata=checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}"),
         plugin=body.plugin,
-        inputs=checked_json(body.inputs, "inputs", must_be_object=False),
+        inputs=checked_inputs(body.inputs),
         assign_to=AgentId(body.agent_id or ""),
         attempts_max=body.attempts_max or PUSH_ATTEMPTS,
         timeout_ms=body.timeout_ms,
         stream_id=body.stream_id,
         idempotency_key=key,
         fingerprint=fingerprint(body),
-        trace=trace,
+        trace=checked_trace(trace),
         submitted_by=by,
         submitted_wall_ms=wall_ms,
     )
@@ -209,7 +235,7 @@ def spec_of_task(body: TaskBody, *, key: str | None, by: str, wall_ms: int, trac
         description=checked_text(body.description, "description"),
         metadata=checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}"),
         plugin=body.plugin,
-        inputs=checked_json(body.inputs, "inputs", must_be_object=False),
+        inputs=checked_inputs(body.inputs),
         labels=body.labels or {},
         priority=Priority[(body.priority or "normal").upper()],
         assign_to=AgentId(body.assign_to) if body.assign_to is not None else None,
@@ -221,7 +247,7 @@ def spec_of_task(body: TaskBody, *, key: str | None, by: str, wall_ms: int, trac
         stream_id=body.stream_id,
         idempotency_key=key,
         fingerprint=fingerprint(body),
-        trace=trace,
+        trace=checked_trace(trace),
         submitted_by=by,
         submitted_wall_ms=wall_ms,
     )

@@ -18,11 +18,11 @@ FITTING: list[tuple[Any, Any]] = [
     (None, {"type": ["number", "null"]}),
     ({"a": 1}, {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}),
     ([1, 2], {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2}),
-    ("ab", {"pattern": "^[a-z]+$", "minLength": 2, "maxLength": 2}),
+    ("ab", {"minLength": 2, "maxLength": 2}),
     ("anything", {}),
     ("anything", True),
     ("anything", {"type": "no such type", "minimum": "x", "enum": "x", "required": 4, "properties": 1}),
-    ("a" * 40, {"pattern": "(a+)+$"}),
+    ("a" * 60, {"pattern": "^" + "a*" * 60 + "c$"}),
     ("x", {"pattern": "["}),
     (1, {"const": 1}),
 ]
@@ -38,7 +38,8 @@ FAULTY: list[tuple[Any, Any, str]] = [
     ({"a": "x"}, {"properties": {"a": {"type": "integer"}}}, "value.a must be integer"),
     ({"b": 1}, {"properties": {}, "additionalProperties": False}, "value.b is not allowed"),
     ([1, "x"], {"items": {"type": "integer"}}, "value[1] must be integer"),
-    ("A", {"pattern": "^[a-z]+$"}, "value must match"),
+    ("x", {"enum": ["y" * 100_000]}, "value must be one of 'yyy"),
+    ("x", {"const": "y" * 100_000}, "value must be 'yyy"),
     ("", {"minLength": 1}, "value must have at least 1 characters"),
     ("x", False, "value is not allowed"),
 ]
@@ -51,7 +52,9 @@ def test_a_fitting_answer_has_no_fault(value: Any, schema: Any) -> None:
 
 @pytest.mark.parametrize(("value", "schema", "fault"), FAULTY)
 def test_a_fault_is_named_with_its_place(value: Any, schema: Any, fault: str) -> None:
-    assert (fault_of(value, schema) or "").startswith(fault)
+    said = fault_of(value, schema) or ""
+    assert said.startswith(fault)
+    assert len(said) < 1_000
 
 
 def test_a_bottomless_schema_is_not_followed_for_ever() -> None:
