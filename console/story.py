@@ -27,6 +27,9 @@ DEPTH_MAX: Final = 8
 STEPS_KEPT: Final = 10_000
 """Steps whose depth is remembered; of a longer run the oldest are forgotten."""
 
+BEGINNING_TELLS: Final = frozenset({"agent", "tool", "model"})
+"""Of these the end is no line while one watches, unless it failed; a whole log has it."""
+
 SPOKEN_LENGTH_MAX: Final = 400
 """Characters of what a model says that are kept for the foot of the terminal."""
 
@@ -73,8 +76,21 @@ class Story:
         if kind in ("task", "agent", "tool", "model"):
             self._fall_silent()
         depth = self._place(kind, about)
+        if self._is_passing_over(kind, text, about):
+            return None
         tone = LEVEL_TONES.get(word_of(entry, "level")) or TONES.get(kind, "soft")
         return Step(self._shown(text), depth, tone, kind)
+
+    def _is_passing_over(self, kind: str, text: str, about: Mapping[str, Any]) -> bool:
+        """A step is one line: who watches needs neither its good end nor that a model thinks, which the foot
+        shows.
+        """
+        if self._text_length_max is None or kind not in BEGINNING_TELLS:
+            return False
+        if kind == "model" and about.get("state") == "began":
+            self._spoken = text[:SPOKEN_LENGTH_MAX]
+            return True
+        return about.get("state") == "ended"
 
     def _shown(self, text: str) -> str:
         if self._text_length_max is None:
@@ -90,9 +106,10 @@ class Story:
         return f"{self._speaker}: {words}" if self._speaker else words
 
     def _hear_chunk(self, text: str, about: Mapping[str, Any]) -> None:
-        if about.get("call") != self._call:
+        call = about.get("call", "")
+        if call != self._call:
             self._fall_silent()
-            self._call = about.get("call")
+            self._call = call
         self._speaker = word_of(about, "agent") or self._speaker
         self._spoken = (self._spoken + text)[-SPOKEN_LENGTH_MAX:]
         self.spoken_length += len(text)
