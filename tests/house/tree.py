@@ -63,6 +63,11 @@ def files() -> tuple[str, ...]:
     return tuple(sorted(name for name in answer.stdout.split("\0") if name and (ROOT / name).is_file()))
 
 
+def place(name: str) -> str:
+    """Where a file belongs: the tests that lie in a plugin's own folder are tests like others."""
+    return f"tests/{name}" if re.match(r"plugins/[^/]+/tests/", name) else name
+
+
 @cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """The Python modules below these folders of the repository."""
@@ -70,7 +75,7 @@ def modules(*folders: str) -> tuple[Module, ...]:
     return tuple(
         Module(name, (ROOT / name).read_text(encoding="utf-8"))
         for name in files()
-        if name.endswith(".py") and name.startswith(below)
+        if name.endswith(".py") and place(name).startswith(below)
     )
 
 

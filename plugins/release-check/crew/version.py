@@ -44,4 +44,4 @@ def findings(version: str, previous: str | None, changes: Sequence[str]) -> list
     odd = sum(change.partition(":")[0].strip().lower() not in KINDS for change in changes)
     if odd:
         found.append(f"{odd} of {len(changes)} changes do not say whether they are {', '.join(KINDS)}")
-    return found or [f"{version} fits its {len(changes)} changes"]
+    return found or [f"{version} fits its changes"]
