@@ -143,7 +143,7 @@ def become_the_program(order: Order, guard: int, trouble_fd: int, begin: Begin) 
         os.chdir(order["cwd"])
         step = "cannot set limits"
         apply_limits(order["limits"])
-        step = f"cannot run {order['argv'][0]}"
+        step = " ".join(["cannot run", *order["argv"][:1]])
         begin(order)
     except BaseException as trouble:  # noqa: BLE001  the far side of a fork: whatever it is, it is told and ends here
         reason = trouble.strerror if isinstance(trouble, OSError) and trouble.strerror else repr(trouble)
