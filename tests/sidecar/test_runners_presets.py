@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -387,6 +389,15 @@ def test_a_wrong_configuration_says_what_is_wrong(members: dict[str, Any], sente
     with pytest.raises(ValueError, match="command fix") as caught:
         command_settings((), {"fix": {"argv": ["/x/agent"], **members}})
     assert sentence in str(caught.value)
+
+
+def test_the_examples_of_the_page_are_configurations_that_hold() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command-runner.md").read_text()
+    tables = [tomllib.loads(found) for found in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    found = [one for table in tables for one in command_settings(table.get("command", ()), table["commands"])]
+    assert [one.preset for one in found] == [None, None, "claude-code", "jsonl-agent"]
+    assert all(f"`{name}`" in page for name in PRESETS)
+    assert all(f"`{key}`" in page for preset in PRESETS.values() for key in preset.environment)
 
 
 def test_every_preset_makes_settings_that_hold() -> None:
