@@ -30,6 +30,8 @@ class Node(msgspec.Struct, frozen=True):
     task_id: str = ""
     agent: str = ""
     begun_s: float = 0.0
+    event_id: str = ""
+    """The event that told its beginning: an end that names another one is not its end."""
 
 
 class Lineage:
@@ -64,6 +66,7 @@ class Lineage:
             task_id=task_id or (above.task_id if above is not None else ""),
             agent=agent or (above.agent if above is not None else ""),
             begun_s=now_s,
+            event_id=_text(event, "event_id"),
         )
         self._open[node.number] = node
         self._link(event, node.number)
@@ -77,13 +80,15 @@ class Lineage:
 
     def end(self, event: Any, kind: str, key: str = "") -> Node | None:
         """The thing whose end this event tells, or None when its beginning was never heard."""
-        number = self._links.get(_text(event, "started_event_id"))
-        if number is None:
-            node = self._newest(lambda open_: open_.kind == kind and open_.key == key)
+        started = _text(event, "started_event_id")
+        if started in self._links:
+            node = self._open.get(self._links[started])
+            if node is None or node.kind != kind or node.event_id != started:
+                return None
         else:
-            node = self._open.get(number)
-        if node is None or node.kind != kind:
-            return None
+            node = self._newest(lambda open_: open_.kind == kind and open_.key == key)
+            if node is None:
+                return None
         del self._open[node.number]
         self._remember(node)
         return node
