@@ -2,7 +2,8 @@
 
 Owns the rates of one link and the ladder above them: its reading is paused, then what it says too much is
 dropped and counted, then the link is closed; three closes in ten minutes and the name is kept out for a
-while. Pure: it is told the time. Facts never come here (L7).
+while. What was dropped of a run is said with its next progress (L62). Pure: it is told the time. Facts never
+come here (L7).
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from collections import deque
 from enum import Enum
 from typing import Final
 
+from msgspec.structs import replace
+
 from hub.buckets import Bucket
-from protocol.limits import MIB
+from protocol.frames import AgentFrame, TaskLog, TaskProgress, TaskUsage
+from protocol.ids import TaskId
+from protocol.limits import INTEGER_MAX, MIB, SLOTS_MAX
 
 BYTES_PER_SECOND: Final = 1 * MIB
 BYTES_BURST: Final = 4 * MIB
@@ -22,8 +27,19 @@ LIFE_BURST: Final = 40
 """Heartbeats, pings and reports after a reconnect have a bucket of their own, so that chatter never starves
 them."""
 
-FRAMES_A_SLOT_PER_SECOND: Final = 4
-"""A sidecar merges progress to two frames a second and run; logs and usage may come as often."""
+FRAMES_A_SLOT_PER_SECOND: Final = 40
+"""A crew that streams says some 25 a second: what a sidecar lets through (30 lines of activity, two of
+progress and two of usage) and room for a link that was stalled for a moment.
+"""
+
+SLOTS_COUNTED_MAX: Final = 100
+"""A sidecar says itself how many slots it has: more of them do not raise what one link may say."""
+
+BURST_S: Final = 4
+"""How many seconds of talk may come at once: what was said while the hub took a breath."""
+
+GAPS_MAX: Final = SLOTS_MAX
+"""Runs of one link of which something was dropped: more than it can have."""
 
 PAUSE_MS: Final = 1_000
 FLOODS_MAX: Final = 10
@@ -53,14 +69,15 @@ class Ladder:
     """The rates of one link."""
 
     def __init__(self, *, frames_per_second: int, frames_burst: int, slots: int, now_ms: int) -> None:
-        rate = max(frames_per_second, FRAMES_A_SLOT_PER_SECOND * slots)
-        burst = max(frames_burst, FRAMES_A_SLOT_PER_SECOND * rate // 2)
+        rate = max(frames_per_second, FRAMES_A_SLOT_PER_SECOND * min(slots, SLOTS_COUNTED_MAX))
+        burst = max(frames_burst, BURST_S * rate)
         self._frames = Bucket(per_second=rate, burst=burst, now_ms=now_ms)
         self._bytes = Bucket(per_second=BYTES_PER_SECOND, burst=BYTES_BURST, now_ms=now_ms)
         self._life = Bucket(per_second=LIFE_PER_SECOND, burst=LIFE_BURST, now_ms=now_ms)
         self._floods = 0
         self._paused_until_ms = 0
         self._dropped_ms = -CALM_MS
+        self._gaps: dict[TaskId, int] = {}
         self.dropped = 0
 
     def weigh(self, frame_bytes: int, now_ms: int) -> Step:
@@ -72,6 +89,18 @@ class Ladder:
     def weigh_life(self, now_ms: int) -> Step:
         """How to take a heartbeat, a ping or a report."""
         return Step.HEAR if self._life.take(now_ms) else self._flood(now_ms)
+
+    def note_gap(self, frame: AgentFrame) -> None:
+        """This frame is not heard."""
+        if isinstance(frame, TaskProgress | TaskLog | TaskUsage) and len(self._gaps) < GAPS_MAX:
+            self._gaps[frame.task_id] = self._gaps.get(frame.task_id, 0) + 1
+
+    def with_gap(self, frame: AgentFrame) -> AgentFrame:
+        """This frame is heard; progress also says how much of its run was not."""
+        if self._gaps and isinstance(frame, TaskProgress):
+            dropped = frame.dropped + self._gaps.pop(frame.task_id, 0)
+            return replace(frame, dropped=min(dropped, INTEGER_MAX))
+        return frame
 
     def _flood(self, now_ms: int) -> Step:
         self.dropped += 1

@@ -151,7 +151,9 @@ class Link:
         assert self.sender is not None, "the conversation lets nothing pass before identify"
         manner = MANNERS[type(frame)]
         if manner is not Manner.FACT and not self._takes(frame, manner, frame_bytes):
+            self._ladder.note_gap(frame)
             return None
+        frame = self._ladder.with_gap(frame)
         if isinstance(frame, Ping):
             self.say(Pong(timestamp=self._registry.clock.now().wall_ms))
             return None

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from hub.buckets import Bucket
 from hub.ladder import (
+    BURST_S,
     CALM_MS,
     CLOSES_WITHIN_MS,
     FLOODS_MAX,
+    FRAMES_A_SLOT_PER_SECOND,
+    GAPS_MAX,
     PAUSE_MS,
     QUARANTINE_MS,
+    SLOTS_COUNTED_MAX,
     Ladder,
     Quarantine,
     Step,
 )
+from protocol.frames import Status, TaskLog, TaskProgress
+from protocol.ids import Generation, TaskId
+from protocol.limits import SLOTS_MAX
 
 
 def ladder(slots: int = 1) -> Ladder:
@@ -41,8 +48,47 @@ def test_the_steady_rate_is_never_limited() -> None:
 
 
 def test_a_fleet_of_slots_may_say_more() -> None:
-    rungs = ladder(slots=100)
-    assert {rungs.weigh(100, 3 * frame) for frame in range(5_000)} == {Step.HEAR}
+    """Four crews that stream 40 lines a second each, for a minute: nothing is dropped."""
+    rungs = ladder(slots=4)
+    gap_ms = 1_000 / (4 * FRAMES_A_SLOT_PER_SECOND)
+    assert {rungs.weigh(300, int(gap_ms * frame)) for frame in range(60 * 4 * FRAMES_A_SLOT_PER_SECOND)} == {
+        Step.HEAR
+    }
+
+
+def test_a_slot_that_says_twice_as_much_is_paused() -> None:
+    rungs = ladder(slots=4)
+    gap_ms = 1_000 / (8 * FRAMES_A_SLOT_PER_SECOND)
+    assert Step.PAUSE in {rungs.weigh(300, int(gap_ms * frame)) for frame in range(10_000)}
+
+
+def test_a_thousand_slots_are_no_licence_to_flood() -> None:
+    honest, boastful = (ladder(slots=slots) for slots in (SLOTS_COUNTED_MAX, SLOTS_MAX))
+    heard = [sum(rungs.weigh(1, 0) is Step.HEAR for _ in range(50_000)) for rungs in (honest, boastful)]
+    assert heard == [BURST_S * FRAMES_A_SLOT_PER_SECOND * SLOTS_COUNTED_MAX] * 2
+
+
+def test_what_was_dropped_of_a_run_is_said_with_its_next_progress() -> None:
+    """L62. Dropped progress with no sign: a gap is said."""
+    rungs = ladder()
+    one, other = TaskId("task-1"), TaskId("task-2")
+    for n in range(3):
+        rungs.note_gap(TaskLog(task_id=one, generation=Generation(1), n=n))
+    rungs.note_gap(TaskProgress(task_id=one))
+    rungs.note_gap(Status(status="busy"))
+    assert rungs.with_gap(TaskProgress(task_id=other)) == TaskProgress(task_id=other)
+    line = TaskLog(task_id=one, generation=Generation(1))
+    assert rungs.with_gap(line) is line
+    assert rungs.with_gap(TaskProgress(task_id=one, dropped=2)) == TaskProgress(task_id=one, dropped=6)
+    assert rungs.with_gap(TaskProgress(task_id=one)) == TaskProgress(task_id=one)
+
+
+def test_runs_that_nobody_has_are_not_remembered_without_end() -> None:
+    rungs = ladder()
+    for n in range(2 * GAPS_MAX):
+        rungs.note_gap(TaskProgress(task_id=TaskId(f"task-{n}")))
+    said = [rungs.with_gap(TaskProgress(task_id=TaskId(f"task-{n}"))) for n in range(2 * GAPS_MAX)]
+    assert sum(isinstance(frame, TaskProgress) and frame.dropped for frame in said) == GAPS_MAX
 
 
 def test_a_flood_that_goes_on_closes_the_link() -> None:

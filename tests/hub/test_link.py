@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from hub.core.effects import Tell
+from hub.core.effects import PassBy, Tell
 from protocol.frames import MessageDelivered
 from protocol.ids import MessageId
 from tests.hub.company import code_of, link_of, v1, v2
@@ -334,3 +334,28 @@ async def test_a_socket_that_ends_at_any_moment_leaves_no_traceback(
         peer.vanish()
         await until(lambda: len(running_hub.parts.registry) == 0, "the link is forgotten")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+async def test_what_was_dropped_is_said_with_the_next_progress_that_is_heard(
+    running_hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L62. Dropped progress with no sign: watchers hear how much of a run they have missed."""
+    seen: list[int] = []
+
+    def note(_: object, effect: PassBy) -> None:
+        seen.append(json.loads(bytes(effect.payload)).get("dropped", 0))
+
+    monkeypatch.setattr(type(running_hub.parts.passing), "note", note)
+    peer = await v2(running_hub)
+    await running_hub.push("ada")
+    assigned = await peer.hear("task_assign")
+    held = {"task_id": assigned["task_id"], "generation": assigned["generation"]}
+    await peer.say(peer.fact("task_accepted", assigned))
+    await peer.say(*({"type": "task_log", **held, "n": n, "text": "x"} for n in range(250)))
+    assert (await peer.hear("error"))["error"] == "rate_limited"
+    # Not read before the pause is over, and by then the bucket has room for it.
+    await peer.say({"type": "task_progress", **held, "progress": 50})
+    await until(lambda: any(seen), "the gap is said")
+    dropped = link_of(running_hub, "ada")._ladder.dropped
+    assert [gap for gap in seen if gap] == [dropped]
+    assert len(seen) + dropped == 250 + 1
