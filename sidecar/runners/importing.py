@@ -96,7 +96,7 @@ class Importer:
         with contextlib.ExitStack() as theirs:
             try:
                 report_fd = await self._listen(theirs, Report(self._line))
-                printed_fd = await self._listen(theirs, Ear(1, self._hear, self._loop.create_future()))
+                printed_fd = await self._listen(theirs, Ear(1, self.hear, self._loop.create_future()))
                 self._process = self._start(requests, report_fd, printed_fd)
             except OSError as trouble:
                 self._close()
@@ -166,7 +166,7 @@ class Importer:
         self._ears.append(end)
         return write_fd
 
-    def _hear(self, descriptor: int, piece: bytes) -> None:
+    def hear(self, descriptor: int, piece: bytes) -> None:
         self.tail = (self.tail + piece)[-TAIL_BYTES_MAX:]
 
     def _close(self) -> None:

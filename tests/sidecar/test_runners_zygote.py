@@ -255,7 +255,7 @@ async def test_a_signal_meant_for_everybody_leaves_zygote_and_guards_alone(
 
 @pytest.mark.parametrize("act", ["stubborn", "succeed"])
 def test_nothing_outlives_a_killed_sidecar(tmp_path: Path, act: str) -> None:
-    """L75: kill -9 of the sidecar, and zygote, guard, run and grandchildren are gone, whatever their session."""
+    """L75: kill -9 of the sidecar: zygote, guard, run and grandchildren are gone, whatever their session."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         [sys.executable, str(PROGRAMS / "nurse.py"), str(tmp_path), act],
