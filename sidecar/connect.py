@@ -1,7 +1,7 @@
 """`sidecar connect`: everything constructed and wired in one place, run, and taken down.
 
-Owns the order in which the parts come up: folder, lock, journal, runners, desk, line, signals. Decides
-nothing.
+Owns the order in which the parts come up: folder, lock, journal, health, plugins, desk, line, and what each
+signal asks for. Decides nothing.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from protocol import limits
 from protocol.frames import V2_FEATURES, Identify
 from protocol.ids import AgentId, InstanceId
 from sidecar.agent import Agent
 from sidecar.clock import SidecarClock, date_of
 from sidecar.desk import Desk
 from sidecar.enrol import find_place, local_hub
-from sidecar.errors import NotAuthorised, SettingsError, SidecarError
-from sidecar.events import DeskEvent
+from sidecar.equipment import Shell, equip
+from sidecar.errors import NotAuthorised, SidecarError
+from sidecar.events import DeskEvent, PluginsChanged
 from sidecar.health import Health, Readiness
 from sidecar.history import History
 from sidecar.journal import JournalBook, JournalBroken, JournalFull
 from sidecar.journal_file import JournalFile
 from sidecar.line import Line, Place, is_exposed, is_local
-from sidecar.redaction import guarded
+from sidecar.plugins_at_hand import Offer
 from sidecar.redial import Window
-from sidecar.runners.command import CommandRunner, CommandSettings, command_settings
-from sidecar.runners.contract import Runner
-from sidecar.runners.echo import EchoRunner
+from sidecar.runners.warm import CHILD
 from sidecar.runs import Runs
 from sidecar.settings import Settings
 from sidecar.state import StateFolder
@@ -50,16 +50,19 @@ EXPOSED: Final = (
     "! plain ws beyond this machine: token and tasks can be read on the way. Give the hub TLS: wss"
 )
 
-SECRET_WORDS: Final = ("KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "DSN")
-"""A variable with one of these in its name has a value that no run may say."""
-
 NO_RUNNER: Final = "no runner is configured: using echo, which gives back what it is told"
+
+LOADING: Final = "loading plugins"
+
+NOTHING: Final = Offer((), ())
 
 log = logging.getLogger("sidecar")
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster loop where it exists."""
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster loop where it exists. Beside crews the standard one is fast enough, and 3 MB smaller."""
+    if settings.plugins:
+        return None
     try:
         import uvloop  # noqa: PLC0415  there is none on some systems
     except ImportError:
@@ -73,40 +76,27 @@ def default_agent_id() -> str:
     return socket.gethostname().partition(".")[0] or "sidecar"
 
 
-def runners_of(settings: Settings, folder: StateFolder, environ: Mapping[str, str]) -> list[Runner]:
-    """The command runners that the settings describe, or the echo."""
-    if not settings.command and not settings.commands:
-        return [EchoRunner()]
-    workspaces = Workspaces(folder.path)
-    workspaces.sweep()
-    try:
-        found = command_settings(settings.command, settings.commands)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"the command runner's settings: {error}") from error
-    return [guarded(CommandRunner(one, workspaces, environ), _secrets_of(one, environ)) for one in found]
+def offer_of(settings: Settings, at_hand: Offer) -> Offer:
+    """Commands and plugins, each once; capabilities that were set, and then those of the plugins."""
+    most = limits.CAPABILITIES_MAX
+    plugins = sorted({*settings.commands, *at_hand.plugins})
+    capabilities = dict.fromkeys((*settings.capabilities, *at_hand.capabilities))
+    return Offer(tuple(plugins)[:most], tuple(capabilities)[:most])
 
 
-def _secrets_of(command: CommandSettings, environ: Mapping[str, str]) -> list[str]:
-    """Values that a run is given and must not say: those of variables that are named like secrets."""
-    return [environ[name] for name in command.environment if name in environ and _is_secret(name)]
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.upper() for word in SECRET_WORDS)
-
-
-def card_of(settings: Settings, instance_id: InstanceId, plugins: Sequence[str]) -> Identify:
+def card_of(settings: Settings, instance_id: InstanceId, at_hand: Offer = NOTHING) -> Identify:
     """What this sidecar says of itself each time it identifies."""
+    offer = offer_of(settings, at_hand)
     return Identify(
         agent_id=AgentId(settings.agent_id),
-        capabilities=settings.capabilities,
+        capabilities=offer.capabilities,
         protocol_version=2,
         client_type="crewhub-sidecar",
         instance_id=instance_id,
         boot_id=secrets.token_hex(8),
         slots=settings.slots,
         labels={"host": socket.gethostname(), "os": platform.system().lower(), **settings.labels},
-        plugins=tuple(plugins),
+        plugins=offer.plugins,
         sdk=f"crewhub/{_version()}",
         features=V2_FEATURES,
     )
@@ -122,14 +112,19 @@ def _version() -> str:
 class Sidecar:
     """All parts of one process."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None], child: str = CHILD) -> None:
         self.settings = settings if settings.agent_id else replace(settings, agent_id=default_agent_id())
         self.clock = SidecarClock()
         self.folder = StateFolder(self.settings.folder)
         self._say = say
+        self._child = child
         self._status_changed = asyncio.Event()
         self._exit_code = 0
         self.history = History(None, "")
+        self._loading: asyncio.Task[None] | None = None
+        self._is_built = False
+        self._is_leaving = False
+        """Asked to, before there was anything to finish."""
 
     def run(self) -> int:
         """Connect, work, leave; the exit code. Nothing that this process writes is for others to read."""
@@ -137,14 +132,15 @@ class Sidecar:
         self.folder.create()
         self.folder.lock()
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=_loop_factory(self.settings)) as runner:
                 return runner.run(self.work())
         finally:
             self.folder.unlock()
 
     async def work(self) -> int:
         """From the journal to the last receipt; the exit code."""
-        runners = runners_of(self.settings, self.folder, os.environ)
+        shell = Shell(self.folder.path, os.environ, self.clock, self._say, self._child)
+        self.equipment = equip(self.settings, shell)
         place = await asyncio.to_thread(find_place, self.settings, self.folder)
         self._disk = JournalFile(self.folder.journal)
         try:
@@ -152,33 +148,63 @@ class Sidecar:
             for notice in notices:
                 log.error(notice)
                 self._say(notice)
+            Workspaces(self.folder.path).sweep()
             self.history = History(self.settings.history_file, f"sidecar:{self.book.instance_id}")
-            return await self._work(place, runners)
+            return await self._work(place)
         except* (JournalBroken, JournalFull) as broken:
             raise SidecarError(f"the journal cannot be used: {broken.exceptions[0]}") from None
         finally:
             self._disk.close()
             self.history.close()
 
-    async def _work(self, place: Place, runners: Sequence[Runner]) -> int:
+    async def _work(self, place: Place) -> int:
         settings = self.settings
-        if not settings.command and not settings.commands:
-            self._say(NO_RUNNER)
-        if is_exposed(place.url):
-            self._say(EXPOSED)
+        async with contextlib.AsyncExitStack() as stack:
+            if settings.health_port:
+                await stack.enter_async_context(
+                    Health(settings.health_host, settings.health_port, self.readiness)
+                )
+            stack.enter_context(self._signals())
+            if not await self._load(stack):
+                return self._exit_code
+            if is_exposed(place.url):
+                self._say(EXPOSED)
+            return await self._serve(place)
+
+    async def _load(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Have the plugins imported. False: somebody wanted us to leave meanwhile."""
+        at_hand = self.equipment.at_hand
+        if at_hand is None:
+            if not self.settings.command and not self.settings.commands:
+                self._say(NO_RUNNER)
+            return True
+        self.folder.keep_status(self._loading_status())
+        self._say(LOADING)
+        stack.push_async_callback(at_hand.close)
+        self._loading = task = asyncio.current_task()
+        try:
+            await at_hand.begin()
+        except asyncio.CancelledError:
+            if task is None or not self._is_leaving:
+                raise
+            task.uncancel()
+        finally:
+            self._loading = None
+        return not self._is_leaving
+
+    async def _serve(self, place: Place) -> int:
         while True:
-            self._build(place, runners)
-            async with contextlib.AsyncExitStack() as stack:
-                if settings.health_port:
-                    await stack.enter_async_context(
-                        Health(settings.health_host, settings.health_port, self.readiness)
-                    )
-                stack.enter_context(self._signals())
-                self._say(f"sidecar `{settings.agent_id}` works for {place.url} (Ctrl-C finishes and leaves)")
-                async with asyncio.TaskGroup() as tasks:
-                    keeping = tasks.create_task(self._keep_status())
-                    await self.agent.run(self.line, self.runs)
-                    keeping.cancel()
+            self._build(place)
+            self._say(
+                f"sidecar `{self.settings.agent_id}` works for {place.url} (Ctrl-C finishes and leaves)"
+            )
+            async with asyncio.TaskGroup() as tasks:
+                keeping = [tasks.create_task(self._keep_status())]
+                if self.equipment.at_hand is not None:
+                    keeping.append(tasks.create_task(self.equipment.at_hand.watch()))
+                await self.agent.run(self.line, self.runs)
+                for one in keeping:
+                    one.cancel()
             self.folder.keep_status(self.status("stopped"))
             if self.agent.gave_up is None:
                 return self._exit_code
@@ -189,10 +215,12 @@ class Sidecar:
                 )
             place = fresh
 
-    def _build(self, place: Place, runners: Sequence[Runner]) -> None:
-        settings = self.settings
-        self.runs = Runs(runners, self._post)
-        card = card_of(settings, self.book.instance_id, sorted(settings.commands))
+    def _build(self, place: Place) -> None:
+        settings, at_hand = self.settings, self.equipment.at_hand
+        self.runs = Runs(self.equipment.runners, self._post)
+        card = card_of(settings, self.book.instance_id, NOTHING if at_hand is None else at_hand.offer)
+        if at_hand is not None:
+            at_hand.changed = self._plugins_changed
         self.desk = Desk(card, self.book.memory, self.runs.accepts, once=settings.once)
         self.agent = Agent(
             self.desk,
@@ -217,8 +245,14 @@ class Sidecar:
             changed=self._status_changed.set,
         )
 
+        self._is_built = True
+
     def _post(self, event: DeskEvent) -> None:
         self.agent.post(event)
+
+    def _plugins_changed(self, at_hand: Offer) -> None:
+        self._post(PluginsChanged(*offer_of(self.settings, at_hand)))
+        self._status_changed.set()
 
     def _another_token(self, place: Place) -> Place | None:
         """A token that we got from the hub of this machine may have gone with its database: ask once more."""
@@ -235,9 +269,12 @@ class Sidecar:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        caught = (signal.SIGTERM, signal.SIGINT)
+        caught = [signal.SIGTERM, signal.SIGINT]
         for number in caught:
             loop.add_signal_handler(number, self._asked_to_leave, number)
+        if self.equipment.at_hand is not None:
+            caught.append(signal.SIGHUP)
+            loop.add_signal_handler(signal.SIGHUP, self.equipment.at_hand.look_again)
         try:
             yield
         finally:
@@ -245,6 +282,11 @@ class Sidecar:
                 loop.remove_signal_handler(number)
 
     def _asked_to_leave(self, number: signal.Signals) -> None:
+        if not self._is_built:
+            self._is_leaving = True
+            if self._loading is not None:
+                self._loading.cancel()
+            return
         runs = self.desk.runs_in_hand
         if self.agent.drain():
             self._say(f"finishing {runs} runs; once more stops them" if runs else "leaving")
@@ -256,6 +298,8 @@ class Sidecar:
 
     def readiness(self) -> Readiness:
         """Ready while the hub may give us work."""
+        if not self._is_built:
+            return Readiness(False, {"error": LOADING})
         if self.agent.is_full:
             return Readiness(False, {"error": "no room for the journal"})
         if not self.line.is_identified:
@@ -267,6 +311,7 @@ class Sidecar:
     def status(self, state: str | None = None) -> dict[str, Any]:
         """The whole truth, without secrets, for `sidecar status`."""
         ready = self.readiness()
+        at_hand = self.equipment.at_hand
         return {
             "agent_id": self.settings.agent_id,
             "state": state or ("ready" if ready.is_ready else "not_ready"),
@@ -275,6 +320,8 @@ class Sidecar:
             "pid": os.getpid(),
             "instance_id": self.book.instance_id,
             "slots": self.settings.slots,
+            "plugins": [] if at_hand is None else at_hand.listed,
+            "broken_plugins": [] if at_hand is None else [one.sentence for one in at_hand.found.troubles],
             "runs": self.desk.runs_in_hand,
             "facts_without_receipt": len(self.book.memory.facts),
             "dials": self.line.dials,
@@ -291,6 +338,17 @@ class Sidecar:
                 }
                 for ending in self.line.endings
             ],
+        }
+
+    def _loading_status(self) -> dict[str, Any]:
+        """While there is no line and no desk."""
+        return {
+            "agent_id": self.settings.agent_id,
+            "state": "not_ready",
+            "reason": LOADING,
+            "pid": os.getpid(),
+            "instance_id": self.book.instance_id,
+            "written_at": date_of(self.clock.now().wall_ms),
         }
 
     async def _keep_status(self) -> None:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
-from sidecar.connect import runners_of
+from sidecar.clock import SidecarClock
 from sidecar.enrol import find_place
+from sidecar.equipment import Shell, equip, inspected
 from sidecar.errors import SidecarError
 from sidecar.journal import Verdict, read_journal
 from sidecar.line import Place, try_dial
-from sidecar.settings import Settings
+from sidecar.settings import OFFLINE, Settings
 from sidecar.state import StateFolder
 
 
@@ -33,8 +34,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         yield _folder(folder)
         yield _journal(folder)
-        runners = runners_of(settings, folder, os.environ)
-        yield Finding("ok", f"runners: {', '.join(runner.name for runner in runners)}")
+        shell = Shell(folder.path, os.environ, SidecarClock(), _quiet)
+        equipment = equip(settings, shell)
+        yield Finding("ok", f"runners: {', '.join(runner.name for runner in equipment.runners)}")
+        if equipment.at_hand is not None:
+            yield from _crews(settings)
         place = find_place(settings, folder)
     except SidecarError as error:
         yield Finding("FAIL", str(error), error.exit_code)
@@ -65,6 +69,35 @@ def _journal(folder: StateFolder) -> Finding:
     if reading.verdict is Verdict.DAMAGED:
         return Finding("WARN", "the journal is damaged: the next start sets it aside and is a new instance")
     return Finding("ok", f"journal of instance {reading.instance_id}: {facts} facts without a receipt")
+
+
+def _crews(settings: Settings) -> Iterator[Finding]:
+    """Plugins imported as a run would, in a folder of their own: a sidecar that works notices nothing."""
+    found = inspected(settings, os.environ, _quiet)
+    for trouble in found.troubles:
+        yield Finding("WARN", f"a plugin is not offered: {trouble.sentence}. See: sidecar plugins")
+    if found.plugins:
+        yield Finding("ok", f"plugins: {', '.join(sorted(found.plugins))}")
+    else:
+        yield Finding("FAIL", "no plugin is in order: crews have nothing to run", 1)
+    yield _model(settings)
+    if settings.crew_start == "warm" and not hasattr(os, "fork"):
+        yield Finding("WARN", "this system cannot fork: set crew_start to cold, and runs start in seconds")
+
+
+def _model(settings: Settings) -> Finding:
+    """Whether there is one; whether a provider accepts the key is known when it is asked."""
+    if settings.model == OFFLINE:
+        return Finding("ok", "crews use the offline model, which says what each plugin's script says")
+    if not settings.model:
+        return Finding("WARN", "no model is set: each task has to bring one, or set SIDECAR_MODEL")
+    if not settings.model_key and not settings.model_url:
+        return Finding("WARN", f"{settings.model} has no key: set SIDECAR_MODEL_KEY_FILE, or tasks bring one")
+    return Finding("ok", f"crews use {settings.model}")
+
+
+def _quiet(sentence: str) -> None:
+    """What is said on the way is among the findings."""
 
 
 async def _dial(place: Place) -> Finding:

@@ -123,9 +123,6 @@ class Settings:
             )
         if self.agent_id == "broadcast":
             raise SettingsError("agent_id `broadcast` is taken: it is the address of everybody")
-        for name in self.crew_environment:
-            if name.startswith(("CREWHUB_", "HUB_", "SIDECAR_")) or name == "REDIS_URL":
-                raise SettingsError(f"crew_environment: a crew never sees {name}; take it out")
 
     @property
     def folder(self) -> Path:

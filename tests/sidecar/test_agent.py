@@ -14,7 +14,6 @@ from protocol.ids import Generation
 from sidecar.connect import Sidecar
 from sidecar.errors import NotAuthorised
 from sidecar.journal import read_journal
-from sidecar.runners.echo import EchoRunner
 from sidecar.settings import Settings
 from tests.sidecar.dialogue import raw, task
 from tests.sidecar.hubdouble import HubDouble, hub_double
@@ -262,11 +261,3 @@ async def test_a_damaged_journal_is_said_aloud_and_makes_a_new_instance(
         await running
     assert any("new instance" in sentence for sentence in said)
     assert await asyncio.to_thread(journal.with_name("journal.damaged-1").read_bytes) == b"rubbish"
-
-
-def test_the_echo_is_what_runs_when_nothing_else_is_configured(tmp_path: Path) -> None:
-    from sidecar.connect import runners_of
-    from sidecar.state import StateFolder
-
-    (runner,) = runners_of(Settings(agent_id="a"), StateFolder(tmp_path), {})
-    assert isinstance(runner, EchoRunner)

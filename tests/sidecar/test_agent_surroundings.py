@@ -84,7 +84,7 @@ class Bench:
         clock = SidecarClock()
         self.runs = Runs([Chatterbox()], self._post)
         settings = Settings(agent_id="a", slots=4)
-        self.desk = Desk(card_of(settings, INSTANCE, ()), self.book.memory, self.runs.accepts)
+        self.desk = Desk(card_of(settings, INSTANCE), self.book.memory, self.runs.accepts)
         self.agent = Agent(self.desk, self.book, clock, drain_ms=60_000)
         self.line = Line(
             Place(hub.url, "t"),

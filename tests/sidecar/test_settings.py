@@ -91,12 +91,6 @@ def test_the_bounds_hold_at_their_edges() -> None:
     assert Settings().crew_memory_bytes == 1_024 * limits.MIB
 
 
-@pytest.mark.parametrize("name", ["SIDECAR_TOKEN", "HUB_TOKEN", "CREWHUB_RUN", "REDIS_URL"])
-def test_what_belongs_to_the_sidecar_is_never_passed_on_to_a_crew(name: str) -> None:
-    with pytest.raises(SettingsError, match=name):
-        Settings(crew_environment=("HTTPS_PROXY", name))
-
-
 def test_another_way_to_start_a_crew_is_a_mistake() -> None:
     with pytest.raises(OptionError, match="warm, cold"):
         chosen({"SIDECAR_CREW_START": "hot"})
