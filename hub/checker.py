@@ -101,6 +101,7 @@ class Checker:
 
     def see(self, record: Record) -> None:
         self._records += 1
+        self._watchers.note_life(record)
         self._note(self._judge(record))
         if self._scope.canaries:
             self._note(self._look_for_secrets(record))

@@ -2,13 +2,14 @@
 
 Owns the fan-out of one settled turn: effects to links and feed, committed events to the feed in their places
 between what passes by, alerts to the log, figures to the metrics, promises to the history. Never tells before
-the dispatcher says that the turn is durable.
+the dispatcher says that the turn is durable, and nothing leaves before the history has it: a kill in between
+would leave a peer with a receipt of which nobody has written.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from hub.core.effects import (
@@ -27,7 +28,7 @@ from hub.core.events import CancelRequested, Event, TaskSubmitted
 from hub.core.task import State, Task
 from hub.core.turn import Settled, Turn
 from hub.history import History, Kind
-from hub.ports import Committed, CommittedEvent
+from hub.ports import Committed
 from protocol.frames import TaskAck
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ class Keeper(Protocol):
         """Take it in; it may be lost."""
 
 
+def written(turn: Turn, refused: frozenset[str]) -> Iterator[Task]:
+    """The tasks that this turn has changed, as they are in their rows now."""
+    for change in turn.changes:
+        if isinstance(change, TaskSaved) and change.task.task_id not in refused:
+            yield change.task
+
+
 class Teller:
     """Carries one turn's outcome into the world."""
 
@@ -58,6 +66,8 @@ class Teller:
         self._history = history
 
     def tell(self, turn: Turn, settled: Settled, committed: Committed, epoch: str) -> None:
+        if self._history.is_kept:
+            self._write_down(turn, settled, committed, epoch)
         for effect in settled.effects:
             self._carry(effect)
         self._registry.flush()
@@ -72,9 +82,6 @@ class Teller:
         match effect:
             case Tell():
                 self._registry.tell(effect)
-                if self._history.is_kept and isinstance(effect.frame, TaskAck):
-                    ack = effect.frame
-                    self._history.note("ok", "ack", task=ack.task_id, gen=ack.generation, value=ack.status)
             case TellOthers():
                 self._registry.tell_others(effect)
             case HangUp():
@@ -95,7 +102,6 @@ class Teller:
 
     def _publish(self, turn: Turn, settled: Settled, committed: Committed) -> None:
         """What passed by stands between the events of its turn, so that no progress is seen after the end."""
-        self._note_events(committed.events)
         if committed.refused or not any(isinstance(effect, PassBy) for effect in settled.effects):
             self._feed.publish(committed.events)
             self._pass_by(settled.effects)
@@ -117,32 +123,31 @@ class Teller:
     # --- figures and promises ---
 
     def _measure(self, turn: Turn, refused: frozenset[str]) -> None:
-        for change in turn.changes:
-            if isinstance(change, TaskSaved) and change.task.task_id not in refused:
-                self._measure_task(change.task)
+        for task in written(turn, refused):
+            self._measure_task(task)
 
     def _measure_task(self, task: Task) -> None:
         if task.is_final:
             self._metrics.outcomes[task.state].inc()
             self._metrics.task_seconds.observe(max(0, task.updated_wall_ms - task.created_wall_ms) / 1000)
-            if self._history.is_kept:
-                self._history.note(
-                    "ok", "terminal", task=task.task_id, gen=task.generation, value=task.state.value
-                )
         elif task.state is State.ASSIGNED and task.generation == 1:
             waited_ms = task.updated_wall_ms - task.created_wall_ms
             self._metrics.dispatch_seconds.observe(max(0, waited_ms) / 1000)
 
-    def _note_events(self, events: Sequence[CommittedEvent]) -> None:
-        if self._history.is_kept:
-            for event in events:
-                self._history.note(
-                    "ok",
-                    "event",
-                    task=event.task_id,
-                    gen=event.generation,
-                    value=[self._feed.cursor(event.offset), event.event],
-                )
+    def _write_down(self, turn: Turn, settled: Settled, committed: Committed, epoch: str) -> None:
+        """Receipts, events and endings of this turn, in the history's file."""
+        note = self._history.note
+        for effect in settled.effects:
+            if isinstance(effect, Tell) and isinstance(effect.frame, TaskAck):
+                ack = effect.frame
+                note("ok", "ack", task=ack.task_id, gen=ack.generation, value=ack.status)
+        for event in committed.events:
+            cursor = f"{epoch}:{event.offset}"
+            note("ok", "event", task=event.task_id, gen=event.generation, value=[cursor, event.event])
+        for task in written(turn, committed.refused):
+            if task.is_final:
+                note("ok", "terminal", task=task.task_id, gen=task.generation, value=task.state.value)
+        self._history.flush()
 
     def promise(self, event: Event, reply: Reply) -> None:
         """An answer to a person or program goes out: keep it for the checker."""

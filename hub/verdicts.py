@@ -271,10 +271,13 @@ class Watchers:
         self._seen = 0
         self._resets = 0
 
-    def see(self, record: Record) -> Iterator[Violation]:
+    def note_life(self, record: Record) -> None:
+        """Of any kind: a process that has begun anew may say much before it says where it is in the log."""
         if record.n <= self._lives.get(record.p, 0):
-            self._places.pop(record.p, None)  # the process has begun anew
+            self._places.pop(record.p, None)
         self._lives[record.p] = record.n
+
+    def see(self, record: Record) -> Iterator[Violation]:
         if record.type == "invoke":
             self._looking[record.p] = dict(self._newest)
             return

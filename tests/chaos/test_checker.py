@@ -69,6 +69,22 @@ def a_clean_story() -> Story:
     return story.note("hub", "ok", "gauge", key="descriptors", value=[20, 20])
 
 
+def test_a_new_life_of_a_process_is_noticed_before_its_first_event() -> None:
+    """The hub died after a commit and before it wrote of it: its next life goes on behind the gap. That life
+    said more before its first event than the one before it had said in all."""
+    story = Story().life("k1", "t1")
+    last = [record for record in story.records if record.p == "hub"][-1]
+    begun = [
+        Record(t=1_000 + n, p="hub", n=n, type="ok", f="ack", value="stale") for n in range(1, last.n + 5)
+    ]
+    later = Record(
+        t=9_000, p="hub", n=last.n + 5, type="ok", f="event", task="t1", gen=1, value=["e1:9", "stale"]
+    )
+    assert check([*story.records, *begun, later]).is_clean
+    unasked = check([*story.records, later])
+    assert unasked.counts == {"C8": 1}, "without a new life, it is a gap"
+
+
 # --- what it must refuse ---------------------------------------------------------------------------------
 
 
