@@ -1,7 +1,7 @@
 """One program as a guarded run: started under a supervisor, heard, stopped, and proven to be gone.
 
 Owns the pipes, the supervisor and the end of one `Run`. No threads and no tasks: everything is a callback of
-the loop, and `ended()` waits for the last of them. Never knows tasks or results: `command.py` gives bytes a
+the loop, and `ended()` waits for the last of them. Never knows tasks or results: `attempt.py` gives bytes a
 meaning. A run is over when its supervisor has said that no process is left, not when its pipes close: a
 grandchild may hold those.
 """
@@ -139,7 +139,6 @@ class Run:
         self.gone: Gone | None = None
         self.asked_to_end: Literal["stop", "timeout"] | None = None
         self.is_over = False
-        self.limit: asyncio.TimerHandle | None = None
         self.patience: asyncio.TimerHandle | None = None
 
     # -- starting
@@ -233,16 +232,6 @@ class Run:
         if not mouth.is_closing() and mouth.get_write_buffer_size() < ANSWERS_BYTES_MAX:
             mouth.write(line + b"\n")
 
-    def allow(self, time_left_ms: int | None) -> None:
-        """From now it may run this long; None lifts the limit. When the time is up it gets
-        `TIMEOUT_GRACE_MS`.
-        """
-        if self.limit is not None:
-            self.limit.cancel()
-        self.limit = None
-        if time_left_ms is not None and not self.is_over:
-            self.limit = self.loop.call_later(time_left_ms / 1000, self.end, "timeout", TIMEOUT_GRACE_MS)
-
     def end(self, why: Literal["stop", "timeout"], grace_ms: int) -> None:
         """TERM to everything now, KILL after the grace. Asking again may only shorten the grace."""
         if self.is_over:
@@ -305,9 +294,8 @@ class Run:
 
     def _close_everything(self) -> None:
         self.is_over = True
-        for timer in (self.limit, self.patience):
-            if timer is not None:
-                timer.cancel()
+        if self.patience is not None:
+            self.patience.cancel()
         for ear in self.ears:
             ear.close()
         for mouth, end in self.mouths.values():
