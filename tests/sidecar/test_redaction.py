@@ -147,6 +147,24 @@ def test_a_runner_that_takes_its_time_says_nothing_at_once() -> None:
     assert blabber.at_once(order()) is None
 
 
+class Bringer(Blabber):
+    """A runner whose orders bring a secret each."""
+
+    def secrets_of(self, order: Order) -> list[str]:
+        return [order.description]
+
+
+async def test_the_secret_of_one_order_is_taken_out_of_its_own_run_and_of_no_other() -> None:
+    """L40: the second run may say the word that was the first one's secret."""
+    runner = guarded(Bringer(), [])
+    outcomes = [
+        await runner.run(order(word, attempt=2), lambda _: None, StopSignal()) for word in ("canary", "x")
+    ]
+    plain = guarded(Blabber(), [])
+    outcomes.append(await plain.run(order("canary", attempt=2), lambda _: None, StopSignal()))
+    assert outcomes == [Failed(error=REDACTED), Failed(error="x"), Failed(error="canary")]
+
+
 def test_a_proof_passes_as_it_is() -> None:
     stopped = Stopped(how="killed", proof=Proof(signals=("TERM", "KILL"), reaped=3))
     assert Redactor().outcome(stopped) is stopped

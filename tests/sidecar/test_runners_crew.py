@@ -14,7 +14,7 @@ from protocol.ids import TaskId
 from protocol.limits import RESULT_BYTES_MAX
 from sidecar.runners.contract import Failed, Finished, Logged, Outcome, Progress, StepDone, Stopped, Used
 from sidecar.runners.credentials import Account
-from sidecar.runners.crew import CrewSettings
+from sidecar.runners.crew import OUTPUT_BYTES_MAX, CrewSettings
 from tests.sidecar.crewbench import CrewBench, crew, plugins_of, time_machine
 from tests.sidecar.runs import order
 from tests.waiting import until
@@ -262,6 +262,17 @@ async def test_a_crash_quotes_the_code_and_the_last_output(tmp_path: Path) -> No
     assert failed.error.startswith("exited with code 1; last output:\nloading\nTraceback")
     assert failed.error.endswith("RuntimeError: no such model")
     assert failed.cause == "crash"
+
+
+async def test_what_a_crew_prints_is_kept_up_to_a_limit_and_the_rest_is_counted(tmp_path: Path) -> None:
+    """L62, L110."""
+    lines = OUTPUT_BYTES_MAX // 1024 + 2
+    source = f"for _ in range({lines}): print('x' * 1023, flush=True)\nsay(result=1)"
+    bench = crew(tmp_path, source)
+    assert result_of(await bench.run()) == 1
+    said = bench.texts("output")
+    assert sum(len(text) + 1 for text in said[:-1]) == OUTPUT_BYTES_MAX
+    assert said[-1] == "2048 bytes of output in 2 lines were dropped"
 
 
 @pytest.mark.parametrize("size", [RESULT_BYTES_MAX + 1, 4 * RESULT_BYTES_MAX])
