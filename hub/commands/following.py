@@ -102,8 +102,9 @@ class Following:
                 return say_end(self._output, task)
         if task["state"] == "input_required":
             return self._asks(task)
-        if self._answering is not None:
-            self._answering.no_more()
+        question = task.get("question")
+        if self._answering is not None and (question is None or question.get("answered")):
+            self._answering.no_more()  # one whose run is over can still be answered: the next run gets it
         return None
 
     def _asks(self, task: dict[str, Any]) -> Exit | None:

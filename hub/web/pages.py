@@ -38,7 +38,7 @@ MEDIA_TYPES: Final = {
     "svg": "image/svg+xml",
 }
 
-FILES: Final = ("index.html", "page.js", "feed.js", "page.css", "icon.svg")
+FILES: Final = ("index.html", "page.js", "feed.js", "story.js", "dom.js", "page.css", "icon.svg")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,16 @@
 // The Live page: counters, fleet and feed, read only. Everything that agents say is hostile and becomes a text node.
 
+import { $, make } from "/web/dom.js";
 import { openFeed } from "/web/feed.js";
+import { openStory } from "/web/story.js";
 
 const ROWS_MAX = 500;         // lines kept on the page; older ones are in `hub tasks list` and the API
 const DESCRIPTIONS_MAX = 2000;
 const REFRESH_MS = 500;       // counters and fleet follow the feed at most twice a second
 const FACTS = /^(task_(queued|assigned|accepted|complete|failed|rejected|stopped|requeued|recovering|resumed|cancel|cancelled|input)|agent_|input_|snapshot|reset|gap)/;
 
-const $ = (id) => document.getElementById(id);
-const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [], descriptions: new Map() };
-
-// Control characters, and those that turn a line around: shown as what they are, so that no text can pose as another.
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-const harmless = (text) => String(text).replace(CONTROLS, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-function make(tag, properties = {}, children = []) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name === "class") element.className = value;
-    else if (name === "textContent" || name === "title") element[name] = harmless(value);
-    else if (name.startsWith("data-")) element.setAttribute(name, value);
-    else element[name] = value;
-  }
-  element.append(...children);
-  return element;
-}
+const state = { paused: false, waiting: [], refresh: null, feed: null, rows: [], descriptions: new Map(), chosen: null, isClosed: false };
+const story = openStory({ get });
 
 async function get(path) {
   const answer = await fetch(path, { headers: { accept: "application/json" } });
@@ -36,6 +22,7 @@ async function get(path) {
 function showLogin() {
   state.feed?.close();
   state.feed = null;
+  story.close();
   $("live").hidden = true;
   $("logout").hidden = true;
   $("login").hidden = false;
@@ -75,10 +62,31 @@ function row(item) {
     make("span", { class: "event mono", textContent: item.event }),
     make("span", { class: "who", textContent: item.agent_id ?? "" }),
     make("span", { class: "what", title: item.task_id ?? "" }, [
-      make("span", { class: "task", textContent: item.task_id ? (state.descriptions.get(item.task_id) || item.task_id) : "" }),
+      item.task_id ? taskLink(item.task_id) : "",
       make("span", { textContent: words(item.payload) }),
     ]),
   ]);
+}
+
+// Its address says which story is shown, so that Back works and a story can be sent to somebody.
+function taskLink(taskId) {
+  const link = make("a", { class: "task", textContent: state.descriptions.get(taskId) || taskId });
+  link.href = `#${encodeURIComponent(taskId)}`;
+  return link;
+}
+
+function choose() {
+  state.chosen = decodeURIComponent(location.hash.slice(1)) || null;
+  if (!/^task-[0-9a-f]{16}$/.test(state.chosen ?? "")) state.chosen = null;
+  if (state.chosen) story.show(state.chosen);
+  else story.close();
+}
+
+// Until somebody has chosen or closed one, the page shows a task that says what it does, and after its end the next.
+function follow(item) {
+  const isFree = !story.taskId ? !state.isClosed : !state.chosen && story.isOver;
+  if (isFree && item.event === "task_log" && item.payload?.data?.id !== undefined) story.show(item.task_id);
+  story.hear(item);
 }
 
 function fits(item) {
@@ -102,7 +110,8 @@ function redraw() {
 
 function hear(item) {
   if (FACTS.test(item.event)) refreshSoon();
-  if (item.event === "snapshot") return;
+  follow(item);
+  if (item.event === "snapshot" || item.payload?.kind === "chunk") return;   // what a model says is in the story
   if (state.paused) {
     state.waiting.push(item);
     if (state.waiting.length > ROWS_MAX) state.waiting.shift();
@@ -174,6 +183,7 @@ async function start() {
   $("live").hidden = false;
   $("logout").hidden = false;
   await refresh();
+  choose();
   state.feed?.close();
   state.feed = openFeed("/api/feed", { hear, lamp, loggedOut: showLogin });
 }
@@ -198,6 +208,8 @@ $("logout").addEventListener("click", async () => {
 });
 
 $("feed").addEventListener("scroll", () => { state.paused = $("feed").scrollTop > 4; if (!state.paused && state.waiting.length) goOn(); });
+addEventListener("hashchange", choose);
+$("story-close").addEventListener("click", () => { state.isClosed = true; if (location.hash) location.hash = ""; else story.close(); });
 $("resume").addEventListener("click", goOn);
 $("filter").addEventListener("input", redraw);
 
