@@ -7,7 +7,7 @@ records for the journal and effects for afterwards. Never awaits, reads a clock,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from protocol.frames import HubFrame
 from protocol.ids import Generation, Seq, TaskId
 from sidecar.draft import Draft
 from sidecar.effects import DeskAnswer, GiveAnswer, HangUp, Leave, Say, StartRun, StopRun
-from sidecar.endings import asked_fact, ending_fact, never_ran, order_of, step_fact
+from sidecar.endings import answered_facts, asked_fact, ending_fact, never_ran, order_of, step_fact
 from sidecar.events import (
     DeskEvent,
     DrainRequested,
@@ -35,7 +35,7 @@ from sidecar.events import (
     TalkDropped,
     TimePassed,
 )
-from sidecar.hands import Hand, Run, holding_of
+from sidecar.hands import Hand, Run, held_of, holding_of
 from sidecar.memory import TOMBSTONES_MAX, EpochHeard, MarkHeard, Memory, Receipted, Renumbered
 from sidecar.passing import Talk
 from sidecar.runners.contract import Asked, Order, Rejection, StepDone, StopReason
@@ -64,6 +64,8 @@ class Desk:
         self._once = once
         self._hands: dict[TaskId, Hand] = {}
         self._talk = Talk()
+        self._bills: list[frames.PassingFrame] = []
+        """What runs used that ended while the hub was away: said before the facts that end them."""
         self._draft = Draft(memory)
         self._has_link = False
         self._is_draining = False
@@ -94,7 +96,7 @@ class Desk:
                 self._has_link = self._has_link and event.link_id != self._draft.link_id
                 self._draft.is_open = self._draft.is_open and self._has_link
             case TimePassed():
-                self._pass_on(self._talk.say(now.mono_ms))
+                self._draft.say(*self._talk.say(now.mono_ms))
             case Restarted():
                 self._fail_what_died()
             case DrainRequested():
@@ -137,9 +139,7 @@ class Desk:
         """A snapshot of everything in hand, for the beat that user work cannot block."""
         return frames.Heartbeat(
             as_of_seq=Seq(self._memory.seq_next - 1),
-            tasks=tuple(
-                frames.Held(task_id=one.task_id, generation=one.generation) for one in self.holding()
-            ),
+            tasks=held_of(self.holding()),
             load=len(self._hands) / self._card.slots,
         )
 
@@ -212,6 +212,8 @@ class Desk:
             # so that no fact is taken for one that the hub has.
             self._draft.remark("renumbered", detail=f"from {memory.seq_oldest} to {mark + 1}")
             self._draft.record(Renumbered(Seq(mark + 1)))
+        self._draft.say(*self._bills)
+        self._bills.clear()
         for fact in memory.facts.values():
             self._draft.say(fact.frame)
         for held in identified.drop or ():
@@ -311,14 +313,12 @@ class Desk:
 
     def _hand_over(self, given: frames.TaskInput) -> None:
         hand = self._hands.get(given.task_id)
-        run = None if hand is None else hand.running
-        if run is None or given.request_id not in run.questions:
-            return  # answered before, or the run that asked is over: the hub keeps the answer
-        del run.questions[given.request_id]
-        self._draft.note(
-            frames.InputAck(task_id=given.task_id, generation=run.generation, request_id=given.request_id)
-        )
-        self._draft.effect(GiveAnswer(given.task_id, run.generation, given.request_id, bytes(given.value)))
+        if hand is None or not (facts := answered_facts(hand.running, given)):
+            return
+        for fact in facts:
+            self._draft.note(fact)
+        generation = hand.running.generation
+        self._draft.effect(GiveAnswer(given.task_id, generation, given.request_id, bytes(given.value)))
 
     # --- what the runs say --------------------------------------------------------------------------------
 
@@ -328,8 +328,8 @@ class Desk:
             return  # its end was told before
         run, report = hand.running, said.report
         if isinstance(report, Asked):
-            self._draft.note(asked_fact(run, report))
-            run.questions[report.request_id] = None
+            if run.asks(report):
+                self._draft.note(asked_fact(run, report))
         elif isinstance(report, StepDone):
             step = step_fact(run, report)
             if step is None:
@@ -339,7 +339,7 @@ class Desk:
         else:
             self._talk.hear(run.task_id, run.generation, report)
             if self._draft.is_open:
-                self._pass_on(self._talk.say_of(run.task_id, self._draft.now.mono_ms))
+                self._draft.say(*self._talk.say_of(run.task_id, self._draft.now.mono_ms))
 
     def _lose_talk(self, dropped: TalkDropped) -> None:
         hand = self._hands.get(dropped.task_id)
@@ -350,17 +350,16 @@ class Desk:
         hand = self._hands[ended.task_id]
         run = hand.running
         assert run.generation == ended.generation, "one run of a task at a time"
-        self._pass_on(self._talk.last_words(run.task_id, self._draft.now.mono_ms))
+        words = self._talk.last_words(run.task_id, self._draft.now.mono_ms)
+        self._draft.say(*words)
+        if not self._draft.is_open:
+            self._bills += [word for word in words if isinstance(word, frames.TaskUsage)]
         self._draft.note(ending_fact(run, ended.outcome, self._result_bytes_max))
         if hand.waiting is None:
             del self._hands[ended.task_id]
         else:
             hand.running, hand.waiting = hand.waiting, None
             self._start(hand.running)
-
-    def _pass_on(self, talk: Iterable[frames.PassingFrame]) -> None:
-        for frame in talk:
-            self._draft.say(frame)
 
     # --- what people, the disk and time say ---------------------------------------------------------------
 

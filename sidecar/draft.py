@@ -48,10 +48,10 @@ class Draft:
         self._memory.note(record)
         self._records.append(record)
 
-    def say(self, frame: AgentFrame) -> None:
+    def say(self, *frames: AgentFrame) -> None:
         """To the hub, if it listens; a fact is replayed when it does again."""
         if self.is_open:
-            self._effects.append(Say(self.link_id, frame))
+            self._effects += [Say(self.link_id, frame) for frame in frames]
 
     def effect(self, effect: Effect) -> None:
         """Have something done once the records are durable."""

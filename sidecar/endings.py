@@ -10,12 +10,14 @@ from typing import Final, assert_never
 from protocol import limits
 from protocol.frames import (
     FactFrame,
+    InputAck,
     InputRequired,
     StopProof,
     TaskAssign,
     TaskComplete,
     TaskDone,
     TaskFailed,
+    TaskInput,
     TaskStopped,
 )
 from protocol.ids import Generation, TaskId
@@ -116,6 +118,17 @@ def asked_fact(run: Run, asked: Asked) -> InputRequired:
         prompt=clean_text(asked.prompt, limits.TEXT_LENGTH_MAX),
         schema=clean_object_or_none(asked.schema, limits.METADATA_BYTES_MAX),
     )
+
+
+def answered_facts(run: Run, given: TaskInput) -> list[FactFrame]:
+    """The run has its answer, and may ask what it had to ask beside that. Empty for an answer to nothing:
+    it was answered before, or the run that asked is over, and the hub keeps the answer.
+    """
+    if not run.is_open(given.request_id):
+        return []
+    del run.questions[given.request_id]
+    ack = InputAck(task_id=run.task_id, generation=run.generation, request_id=given.request_id)
+    return [ack, *(asked_fact(run, asked) for asked in list(run.questions.values())[:1])]
 
 
 def step_fact(run: Run, step: StepDone) -> TaskDone | None:

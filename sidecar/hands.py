@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from protocol.frames import Holding
+from protocol.frames import Held, Holding
 from protocol.ids import Generation, RequestId, TaskId
 from sidecar.memory import Memory
-from sidecar.runners.contract import Order, StopReason
+from sidecar.runners.contract import Asked, Order, StopReason
 
 
 class Run:
@@ -34,9 +34,19 @@ class Run:
         self.is_started = False
         self.stop_reason: StopReason | None = None
         """Why it was told to stop; a cancel outranks the others, because somebody waits for its proof."""
-        self.questions: dict[RequestId, None] = {}
-        """Asked and not answered yet."""
+        self.questions: dict[RequestId, Asked] = {}
+        """Asked and not answered yet. The hub knows the first: it takes one question of a run at a time."""
         self.steps_bytes = 0
+
+    def asks(self, asked: Asked) -> bool:
+        """Whether the hub is to hear of it now; what is asked beside an open question waits for its turn."""
+        is_first = not self.questions
+        self.questions.setdefault(asked.request_id, asked)
+        return is_first
+
+    def is_open(self, request_id: RequestId) -> bool:
+        """Whether this is the question that the hub knows."""
+        return next(iter(self.questions), None) == request_id
 
     @property
     def state(self) -> Literal["accepted", "running", "asking"]:
@@ -57,6 +67,11 @@ class Hand:
 
     def runs(self) -> tuple[Run, ...]:
         return (self.running,) if self.waiting is None else (self.running, self.waiting)
+
+
+def held_of(holding: Iterable[Holding]) -> tuple[Held, ...]:
+    """The same, as a heartbeat lists it."""
+    return tuple(Held(task_id=one.task_id, generation=one.generation) for one in holding)
 
 
 def holding_of(hands: Iterable[Hand], memory: Memory) -> tuple[Holding, ...]:

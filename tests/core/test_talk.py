@@ -13,6 +13,7 @@ from hub.core.events import (
     AgentUnpaused,
     FrameHeard,
     HubDrained,
+    HubStarted,
     MessageSubmitted,
 )
 from hub.core.task import State
@@ -234,3 +235,23 @@ def test_usage_of_a_run_that_is_not_its_own_is_nothing() -> None:
     peer = stage.joined("a")
     assert peer.says(TaskUsage(task_id=TaskId("task-x"), generation=Generation(1), tokens_in=5)) == []
     assert stage.passed_by() == []
+
+
+def test_a_bill_that_comes_right_after_a_resume_is_added_up() -> None:
+    """A run that ended while the hub was away says first what it used, then that it failed."""
+    stage = Stage()
+    peer, task_id = working(stage)
+    peer.says(TaskUsage(task_id=task_id, generation=Generation(1), tokens_in=7, tokens_out=3))
+    stage.restart()
+    stage.tell(HubStarted())
+    peer.comes_back(peer.has(task_id, "result_pending"))
+    peer.says(TaskUsage(task_id=task_id, generation=Generation(1), tokens_in=70, tokens_out=30))
+    assert peer.fail(task_id) == "retried"
+    stage.wait(10_000)
+    peer.accept(task_id)
+    peer.says(TaskUsage(task_id=task_id, generation=Generation(2), tokens_in=5, tokens_out=5))
+    peer.complete(task_id)
+    task = stage.task(task_id)
+    assert task.usage is not None
+    assert task.ending is not None
+    assert (task.usage.tokens_in, task.ending.tokens_wasted) == (5, 100)
