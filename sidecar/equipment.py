@@ -116,10 +116,12 @@ def crew_settings(settings: Settings) -> CrewSettings:
     )
 
 
-def inspected(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> Found:
+def inspected(
+    settings: Settings, environ: Mapping[str, str], say: Callable[[str], None], child: str = CHILD
+) -> Found:
     """What a sidecar with these settings would offer, and why not the rest: found, imported once, let go."""
     with tempfile.TemporaryDirectory(prefix="crewhub-plugins-") as folder:
-        shell = Shell(Path(folder), environ, SidecarClock(), say)
+        shell = Shell(Path(folder), environ, SidecarClock(), say, child)
         at_hand, _ = crews_of(replace(settings, crew_start="cold"), Workspaces(shell.folder), shell)
         return asyncio.run(_inspect(at_hand))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.connect import Sidecar
+from sidecar.runners.warm import CHILD
 from sidecar.settings import Settings
 from tests.sidecar.hubdouble import HubDouble
 
@@ -20,8 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def sidecar_of(hub: HubDouble, folder: Path, **settings: Any) -> AsyncIterator[Sidecar]:
-    """Connected in this loop; drained, or stopped, at the end."""
+async def sidecar_of(
+    hub: HubDouble, folder: Path, child: str = CHILD, said: list[str] | None = None, **settings: Any
+) -> AsyncIterator[Sidecar]:
+    """Connected in this loop; drained, or stopped, at the end. What it tells a person is put into `said`."""
     base: dict[str, Any] = {
         "hub_url": hub.url,
         "agent_id": "porter",
@@ -31,7 +34,8 @@ async def sidecar_of(hub: HubDouble, folder: Path, **settings: Any) -> AsyncIter
         "retry_first_ms": 20,
         "retry_most_ms": 50,
     }
-    sidecar = Sidecar(Settings(**base | settings), lambda sentence: None)
+    told: list[str] = [] if said is None else said
+    sidecar = Sidecar(Settings(**base | settings), told.append, child)
     sidecar.folder.create()
     sidecar.folder.lock()
     async with asyncio.TaskGroup() as tasks:
