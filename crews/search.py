@@ -193,5 +193,5 @@ def clipped(text: str) -> str:
 
 def listed(query: str, found: list[Found]) -> str:
     """The results as an agent reads them."""
-    lines = [f"{number}. {one.line()}" for number, one in enumerate(found, 1)]
+    lines = [f"{number}. {line}" for number, line in enumerate(filter(None, map(Found.line, found)), 1)]
     return "\n".join(lines) if lines else f"Nothing was found for: {query}"

@@ -47,7 +47,7 @@ RETRY_AFTER_S_MAX: Final = 3_600
 def sentence(what: str, trouble: BaseException) -> str:
     """What failed, and each cause by name: `what: RateLimitError: slow down (from ConnectError: …)`."""
     told: list[str] = []
-    for cause in causes(trouble):
+    for cause in causes(trouble, explicit=True):
         text = named(cause)
         if not any(text in earlier or str(cause) in earlier for earlier in told if str(cause)):
             told.append(text)
@@ -64,14 +64,15 @@ def named(trouble: BaseException) -> str:
     return f"{type(trouble).__name__}: {text}" if text else type(trouble).__name__
 
 
-def causes(trouble: BaseException) -> Iterator[BaseException]:
-    """The exception and what it came from, each once."""
+def causes(trouble: BaseException, *, explicit: bool = False) -> Iterator[BaseException]:
+    """The exception and what it came from, each once; `explicit` is what somebody raised it from."""
     seen: set[int] = set()
     current: BaseException | None = trouble
     while current is not None and id(current) not in seen and len(seen) < CHAIN_MAX:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        hidden = explicit or current.__suppress_context__
+        current = current.__cause__ or (None if hidden else current.__context__)
 
 
 def may_pass(trouble: BaseException) -> bool:
