@@ -44,6 +44,11 @@ class SidecarClock:
                     await event.wait()
 
 
+def loop_s() -> float:
+    """The running loop's own time: for what is left of one of its timers."""
+    return asyncio.get_running_loop().time()
+
+
 def monotonic_ns() -> int:
     """For stamping lines of the history; never for deciding."""
     return time.monotonic_ns()

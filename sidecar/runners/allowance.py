@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from sidecar.clock import loop_s
+
 
 class Allowance:
     """So much time, of which only what passes between `run` and `rest` counts."""
@@ -27,6 +29,6 @@ class Allowance:
     def rest(self) -> None:
         """Time stands still; what is left is kept. Nothing when it does already."""
         if self._timer is not None:
-            self.left_ms = max(0.0, (self._timer.when() - self._loop.time()) * 1000)
+            self.left_ms = max(0.0, (self._timer.when() - loop_s()) * 1000)
             self._timer.cancel()
             self._timer = None

@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import msgspec
 
 from protocol.ids import RequestId
+from sidecar.clock import loop_s
 from sidecar.runners.allowance import Allowance
 from sidecar.runners.contract import (
     Answers,
@@ -225,7 +226,7 @@ class Attempt:
         run = self.run
         if run is None or self.is_over:
             return
-        kill_at = run.loop.time() + grace_ms / 1000
+        kill_at = loop_s() + grace_ms / 1000
         if self.asked is None:
             self.asked, self._failed_before = why, self.said.error is not None
             if self.manner.speaks:
