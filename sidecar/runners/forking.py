@@ -42,7 +42,7 @@ class Forked:
             return
         await _readable(self._process_fd)
         with contextlib.suppress(ChildProcessError):  # ours only when its zygote died and we are its init
-            os.waitid(os.P_PIDFD, self._process_fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222  WNOHANG
+            os.waitid(os.P_PIDFD, self._process_fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222  it does not wait
         os.close(self._process_fd)
         self._process_fd = None
 
