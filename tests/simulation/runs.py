@@ -152,8 +152,14 @@ class Run:
             self._later(world.die.expovariate(1 / 8_000), self._die_asking)
 
     def _die_asking(self) -> None:
-        if self.asked is not None:
-            self.sidecar.world.hit(Fault.RUN_DIES_ASKING)
+        """Alone, or with its sidecar: the question is open all the same."""
+        if self.asked is None:
+            return
+        world = self.sidecar.world
+        world.hit(Fault.RUN_DIES_ASKING)
+        if world.die.random() < 0.3 and world.may_kill(self.order.task_id, KILLS_MAX):
+            self.sidecar.crash()
+        else:
             self._over(Failed(error="killed by signal 11", retryable=True, cause="crash"))
 
     def answer(self, request_id: RequestId) -> None:
