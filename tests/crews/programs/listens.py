@@ -53,7 +53,7 @@ def run(name: str, **ways: Any) -> dict[str, Any]:
     made = crew(name)
     with listening(line, tasks=len(made.tasks), **ways) as listener:
         output = made.kickoff()
-    return {"result": output.raw, "lines": line.lines, "tokens": listener.tokens, "usage": listener.usage}
+    return {"result": str(output), "lines": line.lines, "tokens": listener.tokens, "usage": listener.usage}
 
 
 def at_once() -> dict[str, Any]:
