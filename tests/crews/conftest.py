@@ -1,10 +1,15 @@
 """One process that has imported crewai, for all tests of a worker that run a crew."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from crews.environment import CLEAN
 from tests.crews.rig import Rig, rig_in
+
+# Some tests import crewai themselves: with these it dials nobody, starts no thread, and takes no signal.
+os.environ.update(CLEAN)
 
 
 @pytest.fixture(scope="session")
