@@ -21,6 +21,11 @@ LAST_LINES_MAX: Final = 10
 LAST_LINE_LENGTH_MAX: Final = 300
 """What an error quotes: enough to see the exception, short enough to be read."""
 
+LAST_CRY: Final = "Fatal Python error"
+"""How an interpreter begins to say that it falls. What was called last follows at once, and what began it all
+comes at the end: there the first lines tell the cause, not the last.
+"""
+
 STREAMS: Final = {1: "stdout", 2: "stderr"}
 
 
@@ -32,6 +37,7 @@ class Output:
         self.left = bytes_max
         self.kept = bytearray()  # of stdout, for the result
         self.last: deque[str] = deque(maxlen=LAST_LINES_MAX)
+        self.cry: list[str] = []  # from `LAST_CRY` on
         self.dropped_bytes = 0
         self.dropped_lines = 0
         self._open = dict.fromkeys(STREAMS, b"")  # the beginning of a line
@@ -63,7 +69,7 @@ class Output:
             )
 
     def last_words(self) -> str:
-        return "\n".join(line[:LAST_LINE_LENGTH_MAX] for line in self.last)
+        return "\n".join(line[:LAST_LINE_LENGTH_MAX] for line in self.cry or self.last)
 
     def _lines(self, descriptor: int, piece: bytes) -> None:
         *whole, rest = (self._open[descriptor] + piece).split(b"\n")
@@ -77,13 +83,22 @@ class Output:
     def _say(self, descriptor: int, line: bytes) -> None:
         text = line.removesuffix(b"\r").decode(errors="replace").replace("\0", "\ufffd")
         if text.strip():
-            self.last.append(text)
+            self._remember(text)
         stream = f'{{"stream":"{STREAMS[descriptor]}"}}'.encode()
         for start in range(0, max(1, len(text)), REPORT_TEXT_LENGTH_MAX):
             self.report(Logged(kind="output", text=text[start : start + REPORT_TEXT_LENGTH_MAX], data=stream))
+
+    def _remember(self, line: str) -> None:
+        self.last.append(line)
+        if line.startswith(LAST_CRY):
+            self.cry = [line]
+        elif self.cry and len(self.cry) < LAST_LINES_MAX:
+            self.cry.append(line)
 
     def _drop(self, piece: bytes) -> None:
         self.dropped_bytes += len(piece)
         self.dropped_lines += piece.count(b"\n")
         tail = piece[-2 * LAST_LINE_LENGTH_MAX :].decode(errors="replace").replace("\0", "\ufffd")
-        self.last.extend(line for line in tail.split("\n")[1:] if line.strip())
+        for line in tail.split("\n")[1:]:
+            if line.strip():
+                self._remember(line)

@@ -4,6 +4,7 @@ Owns no test. The stand-in is started by exec and under a real supervisor; no cr
 """
 
 import asyncio
+import json
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,7 +14,17 @@ from typing import Any
 
 from plugins.contract import Found, Manifest, Plugin, Trouble
 from sidecar.redaction import guarded
-from sidecar.runners.contract import Answers, Asked, Logged, Order, Outcome, Report, StopSignal
+from sidecar.runners.contract import (
+    Answers,
+    Asked,
+    Failed,
+    Finished,
+    Logged,
+    Order,
+    Outcome,
+    Report,
+    StopSignal,
+)
 from sidecar.runners.credentials import Account
 from sidecar.runners.crew import CrewRunner, CrewSettings
 from sidecar.runners.process import SUPERVISED, Launcher
@@ -34,6 +45,16 @@ SCHEMA: dict[str, Any] = {
     "properties": {"topics": {"type": "array", "items": {"type": "string"}}, "length": {"type": "string"}},
     "additionalProperties": False,
 }
+
+
+def result_of(outcome: Outcome) -> Any:
+    assert isinstance(outcome, Finished), outcome
+    return json.loads(outcome.result)
+
+
+def failure_of(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    return outcome
 
 
 class Cold:
