@@ -125,14 +125,18 @@ async def task_events(call: Call) -> Told:
 
 
 async def task_log(call: Call) -> Told:
-    """The kept lines of the activity stream, up to the task's cap."""
+    """The kept lines of the activity stream, up to the task's cap. The last page has those too that are on
+    their way to the disk; `next` is the last that is there, so that they come once more with the next page.
+    """
     task = await read_task(call)
-    lines = await call.parts.queries.task_log(
-        task.task_id,
-        after=call.integer("after", 0),
-        limit=call.integer("limit", 200, least=1, most=PAGE_ROWS_MAX),
-    )
-    views = tuple(view_log_line(line) for line in lines)
+    limit = call.integer("limit", 200, least=1, most=PAGE_ROWS_MAX)
+    waiting = call.parts.passing.waiting(
+        task.task_id, limit
+    )  # first: whatever is written meanwhile is in both
+    lines = await call.parts.queries.task_log(task.task_id, after=call.integer("after", 0), limit=limit)
+    known = {(line.generation, line.n) for line in lines}
+    fresh = [line for line in waiting if (line.generation, line.n) not in known]
+    views = tuple(view_log_line(line) for line in (*lines, *fresh[: max(0, limit - 1 - len(lines))]))
     return Told(200, LogPage(lines=views, count=len(views), next=lines[-1].line_id if lines else None))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import apsw
@@ -19,6 +19,7 @@ from msgspec import Struct
 from hub.core.effects import PassBy
 from hub.ports import Clock, StorageFull
 from hub.store.ledger import SqliteLedger
+from hub.store.queries import LogLine, log_line_of
 from hub.store.rows import Said, said_of
 from hub.store.writing import run_with
 from protocol.limits import KIB, MIB
@@ -91,6 +92,7 @@ class PassingKept:
     def __init__(self, ledger: SqliteLedger) -> None:
         self._ledger = ledger
         self._lines: list[Line] = []
+        self._being_written: list[Line] = []
         self._line_bytes = 0
         self._latest: dict[str, Latest] = {}
         self.dropped = 0
@@ -120,6 +122,13 @@ class PassingKept:
         if known is not None or len(self._latest) < LINES_WAITING_MAX:
             self._latest[task_id] = Latest(generation, effect.timestamp, said)
 
+    def waiting(self, task_id: str, count_max: int) -> tuple[LogLine, ...]:
+        """Lines of a task that are on their way to the disk, the oldest first: whoever reads a log is shown
+        them too, because the feed may have said them before he listened.
+        """
+        lines = (line for line in chain(self._being_written, self._lines) if line[0] == task_id)
+        return tuple(log_line_of((0, *line[1:])) for line in islice(lines, max(0, count_max)))
+
     async def run(self, clock: Clock) -> None:
         """Flush for ever."""
         while True:
@@ -129,6 +138,7 @@ class PassingKept:
     async def flush(self) -> None:
         """Write what has gathered. A full disk loses it: room is for facts."""
         lines, self._lines, self._line_bytes = self._lines, [], 0
+        self._being_written = lines
         latest, self._latest = self._latest, {}
         try:
             for piece in pieces(lines):
@@ -138,6 +148,8 @@ class PassingKept:
                 await self._ledger.write_passing(partial(write_progress, some=some))
         except StorageFull:
             self.dropped += len(lines)
+        finally:
+            self._being_written = []
 
 
 def merged(before: Said, after: Said) -> Said:

@@ -189,9 +189,11 @@ async def test_the_log_and_history_of_a_task_can_be_read(running_hub: RunningHub
         where = f"/api/tasks/{pushed['task_id']}"
         history = (await http.get(f"{where}/events")).json()
         rest = (await http.get(f"{where}/events", params={"after": history["next"]})).json()
+        at_once = (await http.get(f"{where}/log")).json()
         await running_hub.parts.passing.flush()
         log = (await http.get(f"{where}/log")).json()
     assert [(line["text"], line["data"]) for line in log["lines"]] == [("line one", {"k": [1]})]
+    assert at_once["lines"] == log["lines"], "what is on its way to the disk is shown as well"
     assert [event["event"] for event in history["events"]] == [
         "task_queued",
         "task_assigned",
