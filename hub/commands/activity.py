@@ -99,8 +99,10 @@ class Account:
         self._lines[generation] = number
         return number - last - 1
 
-    def is_first_of_run(self, line: dict[str, Any]) -> bool:
-        return line.get("generation") not in self._lines
+    def is_ahead(self, line: dict[str, Any]) -> bool:
+        """Whether lines before it were not told."""
+        number = line.get("n")
+        return isinstance(number, int) and number > self._lines.get(line.get("generation"), 0) + 1
 
     def _as_event(self, line: dict[str, Any]) -> dict[str, Any]:
         """A kept line as the feed would have brought it."""

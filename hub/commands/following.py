@@ -7,9 +7,8 @@ task; the one thing it may send is the answer that a person types (`answering.py
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from console.live import FootLine
 from console.output import Exit, Output
@@ -22,12 +21,6 @@ from hub.commands.steps import FINAL, say_end, say_event, say_question, say_step
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient, HubEvent
-
-LOOKS_BACK: Final = 8
-LOOK_BACK_S: Final = 0.25
-"""The hub writes lines of a log down once a second: those that were said before the feed was open are there
-within two.
-"""
 
 
 class Following:
@@ -138,21 +131,14 @@ class Following:
                 say_event(self._output, item, task_is_known=True)
 
     def _hear_line(self, item: dict[str, Any]) -> None:
-        """A line of the run's log. What was said before anybody listened is in the kept log by and by."""
+        """A line of the run's log. What was said before anybody listened, or was left out, may be kept."""
         line = item.get("payload") or {}
-        if self._account.is_first_of_run(line) and line.get("n", 1) > 1:
-            self._look_back(line)
+        if self._account.is_ahead(line):
+            for untold in patiently(self._output, self._account.untold_lines):
+                self._say_line(*untold)
         missing = self._account.missing_before(line)
         if missing is not None:
             self._say_line(item, missing)
-
-    def _look_back(self, line: dict[str, Any]) -> None:
-        for _ in range(LOOKS_BACK):
-            for item, missing in patiently(self._output, self._account.untold_lines):
-                self._say_line(item, missing)
-            if not self._account.is_first_of_run(line):
-                return
-            threading.Event().wait(LOOK_BACK_S)
 
     def _say_line(self, item: dict[str, Any], missing: int) -> None:
         """A step is a line, under whose step it is; what a model says just now stands at the foot."""

@@ -6,7 +6,6 @@ const LINES_MAX = 1_500;       // steps on the page; a longer run loses its olde
 const SPOKEN_MAX = 4_000;      // characters of one model call that are shown while it speaks
 const TEXT_MAX = 2_000;
 const PAGE_LINES = 500;
-const LOOK_AGAIN_MS = 1_300;   // the hub writes log lines down once a second: what was missed is there then
 const REFRESH_MS = 300;
 const ENDED = new Set(["completed", "failed", "cancelled", "dead_letter"]);
 
@@ -16,7 +15,7 @@ export function openStory({ get }) {
   function show(taskId) {
     if (shown?.taskId === taskId) return;
     clear();
-    shown = { taskId, place: 0, last: new Map(), steps: new Map(), calls: new Map(), generation: null, timers: new Set(), task: null };
+    shown = { taskId, place: 0, last: new Map(), steps: new Map(), calls: new Map(), generation: null, timers: new Set(), waiting: null };
     $("story").hidden = false;
     $("story-title").textContent = harmless(taskId);
     Promise.all([catchUp(shown), refresh(shown)]).catch(() => {});
@@ -41,7 +40,7 @@ export function openStory({ get }) {
     const mine = shown;
     if (item.event === "gap" || item.event === "reset") {
       remark("some lines were left out here");
-      later(mine, () => catchUp(mine), LOOK_AGAIN_MS);
+      soon(mine);
     }
     if (item.event === "snapshot" || item.event === "reset") { soon(mine); return; }
     if (item.task_id !== mine.taskId) return;
@@ -52,28 +51,27 @@ export function openStory({ get }) {
     else soon(mine);
   }
 
-  // What was said before this page listened is in the kept log, at the latest a second after.
+  // What was said before this page listened, or was left out, may be in the kept log; lines wait for it in their order.
   function hearLine(mine, line) {
-    const last = mine.last.get(line.generation) ?? 0;
-    if (line.n > last + 1 && !mine.isLooking) {
-      mine.isLooking = true;
-      mine.waiting = [line];
-      later(mine, async () => {
-        await catchUp(mine).catch(() => {});
-        mine.isLooking = false;
-        for (const one of mine.waiting.splice(0)) tell(mine, one);
-      }, LOOK_AGAIN_MS);
-    } else if (mine.isLooking) mine.waiting.push(line);
+    if (mine.waiting) mine.waiting.push(line);
+    else if (line.n > (mine.last.get(line.generation) ?? 0) + 1) catchUp(mine, [line]).catch(() => {});
     else tell(mine, line);
   }
 
-  async function catchUp(mine) {
-    for (;;) {
-      const page = await get(`/api/tasks/${encodeURIComponent(mine.taskId)}/log?after=${mine.place}&limit=${PAGE_LINES}`);
-      if (shown !== mine) return;
-      for (const line of page.lines) tell(mine, line);
-      if (page.next !== null) mine.place = page.next;
-      if (page.count < PAGE_LINES) return;
+  async function catchUp(mine, waiting = []) {
+    if (mine.waiting) return;
+    mine.waiting = waiting;
+    try {
+      for (;;) {
+        const page = await get(`/api/tasks/${encodeURIComponent(mine.taskId)}/log?after=${mine.place}&limit=${PAGE_LINES}`);
+        if (shown !== mine) return;
+        for (const line of page.lines) tell(mine, line);
+        if (page.next !== null) mine.place = page.next;
+        if (page.count < PAGE_LINES) return;
+      }
+    } finally {
+      mine.waiting = null;
+      if (shown === mine) for (const line of waiting) tell(mine, line);
     }
   }
 
@@ -85,7 +83,7 @@ export function openStory({ get }) {
   function soon(mine) {
     if (mine.isRefreshing) return;
     mine.isRefreshing = true;
-    later(mine, () => { mine.isRefreshing = false; return refresh(mine); }, REFRESH_MS);
+    later(mine, () => { mine.isRefreshing = false; return Promise.all([refresh(mine), catchUp(mine)]); }, REFRESH_MS);
   }
 
   // --- lines
@@ -174,7 +172,8 @@ export function openStory({ get }) {
     const task = await get(`/api/tasks/${encodeURIComponent(mine.taskId)}`);
     if (shown !== mine) return;
     $("story-title").textContent = harmless(task.description.slice(0, 200) || task.task_id);
-    const about = [task.state, task.agent_id, task.plugin, task.attempt > 1 ? `attempt ${task.attempt} of ${task.attempts_max}` : ""];
+    const again = task.attempt > 0 && !ENDED.has(task.state) ? `attempt ${task.attempt + 1} of ${task.attempts_max}` : "";
+    const about = [task.state, task.agent_id, task.plugin, again];
     $("story-about").textContent = harmless(about.filter(Boolean).join(" · "));
     $("story-about").dataset.state = task.state;
     tokens(task.usage);
@@ -183,7 +182,7 @@ export function openStory({ get }) {
     mine.isOver = ENDED.has(task.state);
     if (!mine.isOver) return;
     $("story-progress").value = task.state === "completed" ? 100 : task.progress ?? 0;
-    result(mine, task);
+    result(task);
   }
 
   function question(task) {
@@ -195,8 +194,7 @@ export function openStory({ get }) {
     ] : []));
   }
 
-  function result(mine, task) {
-    later(mine, () => catchUp(mine), LOOK_AGAIN_MS);                  // the last lines are written down by then
+  function result(task) {
     const found = task.result;
     const parts = [];
     if (task.error) parts.push(make("p", { class: "error", textContent: task.error }));
