@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from crews.environment import CLEAN
+from crews.testing import plugin_trials, run_plugin
 from tests.crews.rig import Rig, rig_in
+
+__all__ = ["plugin_trials", "rig", "run_plugin"]
 
 # Some tests import crewai themselves: with these it dials nobody, starts no thread, and takes no signal.
 os.environ.update(CLEAN)

@@ -11,8 +11,6 @@ pytest.importorskip("crewai", reason="crewai is not installed")
 from crews.chunks import LINE_CHARACTERS_MAX, RUN_CHARACTERS_MAX
 from crews.transcript import Transcript
 
-pytest_plugins = ("crews.testing",)
-
 STORY = Path(__file__).parent / "stories" / "story_crew"
 Run = Callable[..., Transcript]
 
