@@ -28,6 +28,16 @@ def words_of(pid: int | None) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def descriptors(pid: int | str | None = "self") -> int:
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+async def no_more_descriptors_than(before: int) -> None:
+    """The loop closes a pipe in its next turn."""
+    await until(lambda: descriptors() <= before, "what was opened is closed", PATIENCE_S)
+
+
 class One:
     """One run, with everything that came out of it."""
 
@@ -62,6 +72,7 @@ class One:
 
     async def is_up(self, count: int = 1) -> None:
         await until(lambda: self.heard[3].count(b'"up"') >= count, f"{count} are up", PATIENCE_S)
+        await until(lambda: self.run.session, "its guard has told its number", PATIENCE_S)
 
     async def family_is_up(self) -> None:
         """The grandchild by fork, and the one by exec."""

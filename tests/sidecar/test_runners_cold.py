@@ -1,13 +1,12 @@
 """Runs that import everything for themselves: the same child module, the same face as a zygote."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from sidecar.runners.cold import Cold
 from sidecar.runners.prepared import CannotPrepare, PreparedPlugin
-from tests.sidecar.forks import CHILD, Nursery, nursery_in
+from tests.sidecar.forks import CHILD, Nursery, descriptors, no_more_descriptors_than, nursery_in
 from tests.sidecar.runs import alive
 
 
@@ -61,7 +60,7 @@ async def test_an_import_that_fails_is_reported_cold_as_well(tmp_path: Path) -> 
     """L83, L92."""
     async with nursery_in(tmp_path) as nursery:
         nursery.prepares("raise")
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         with pytest.raises(CannotPrepare, match="ZeroDivisionError"):
             await cold_of(nursery, tmp_path).start()
-        assert len(os.listdir("/proc/self/fd")) <= before
+        await no_more_descriptors_than(before)

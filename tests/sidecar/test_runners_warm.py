@@ -16,7 +16,14 @@ from sidecar.runners.forking import Forked
 from sidecar.runners.importing import REPORT_BYTES_MAX, TAIL_BYTES_MAX, Importer, Recipe, Report
 from sidecar.runners.prepared import CannotPrepare, PreparedPlugin, read_report
 from sidecar.runners.warm import REST_FIRST_MS, REST_MOST_MS, is_possible
-from tests.sidecar.forks import PATIENCE_S, Nursery, nursery_in, words_of
+from tests.sidecar.forks import (
+    PATIENCE_S,
+    Nursery,
+    descriptors,
+    no_more_descriptors_than,
+    nursery_in,
+    words_of,
+)
 from tests.sidecar.runs import alive
 from tests.waiting import until
 
@@ -235,13 +242,13 @@ async def failing(nursery: Nursery) -> str:
 
 async def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing(nursery: Nursery) -> None:
     nursery.prepares("hang")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(nursery.begun("echo"))
         await until(nursery.imports, "the import hangs", PATIENCE_S)
         waiting.cancel()
     await nursery.none_is_left()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    await no_more_descriptors_than(before)
 
 
 async def test_a_zygote_that_is_kept_is_replaced_before_anybody_asks(nursery: Nursery) -> None:
@@ -329,13 +336,13 @@ async def test_runs_leave_no_descriptor_open_here_or_in_the_zygote(nursery: Nurs
     """L110, in small."""
     await nursery.zygote.start()
     await nursery.done("echo")
-    here, there = "/proc/self/fd", f"/proc/{nursery.zygote.pid}/fd"
-    before = len(os.listdir(here)), len(os.listdir(there))
+    here, there = descriptors(), descriptors(nursery.zygote.pid)
     for act in ("echo", "leave", "raise") * 3:
         one = await nursery.begun(act)
         one.run.say(b"{}")
         await one.run.ended()
-    assert (len(os.listdir(here)), len(os.listdir(there))) == before
+    await no_more_descriptors_than(here)
+    assert descriptors(nursery.zygote.pid) == there
 
 
 async def test_a_guard_is_collected_once_and_killed_never_again(nursery: Nursery) -> None:

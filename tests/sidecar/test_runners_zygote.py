@@ -4,18 +4,20 @@ Real processes with bad manners, without crewai: the child module is `programs/c
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sidecar.runners.hunt import find
+from sidecar.runners.hunt import find, kill_at_once
 from sidecar.runners.process import Ended
 from tests.sidecar.forks import PATIENCE_S, Nursery, nursery_in, words_of
 from tests.sidecar.runs import PROGRAMS, alive
@@ -253,12 +255,12 @@ async def test_a_signal_meant_for_everybody_leaves_zygote_and_guards_alone(
         assert nursery.imports() == 1
 
 
-@pytest.mark.parametrize("act", ["stubborn", "succeed"])
-def test_nothing_outlives_a_killed_sidecar(tmp_path: Path, act: str) -> None:
-    """L75: kill -9 of the sidecar: zygote, guard, run and grandchildren are gone, whatever their session."""
+@contextlib.contextmanager
+def sidecar_alone(folder: Path, act: str) -> Iterator[tuple[subprocess.Popen[str], str, Any]]:
+    """A process with one run whose family is up, its mark, and what it said of the run."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAMS / "nurse.py"), str(tmp_path), act],
+        [sys.executable, str(PROGRAMS / "nurse.py"), str(folder), act],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -266,8 +268,33 @@ def test_nothing_outlives_a_killed_sidecar(tmp_path: Path, act: str) -> None:
     )
     with process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["up"]
+        told = json.loads(process.stdout.readline())
+        try:
+            yield process, mark, told
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("act", ["stubborn", "succeed"])
+def test_nothing_outlives_a_killed_sidecar(tmp_path: Path, act: str) -> None:
+    """L75: kill -9 of the sidecar: zygote, guard, run and grandchildren are gone, whatever their session."""
+    with sidecar_alone(tmp_path, act) as (process, mark, _):
         assert len(alive(mark)) >= 6
         process.kill()
         process.wait()
+        until_true(lambda: not alive(mark), "no orphan is left", PATIENCE_S)
+
+
+def test_what_outlives_sidecar_and_guard_is_found_at_the_next_start(tmp_path: Path) -> None:
+    """L75: both are killed in one breath, and the family has left its session: only the marker tells."""
+    with sidecar_alone(tmp_path, "stubborn") as (process, mark, told):
+        guard = int(words_of(told["run"])[1])
+        os.kill(guard, signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        os.kill(guard, signal.SIGKILL)
+        until_true(lambda: told["run"] not in alive(mark), "the run died with its guard", PATIENCE_S)
+        until_true(lambda: guard not in alive(mark), "the guard is dead", PATIENCE_S)
+        orphans = alive(mark)
+        assert kill_at_once(frozenset({told["marker"]})) == len(orphans) > 0
         until_true(lambda: not alive(mark), "no orphan is left", PATIENCE_S)

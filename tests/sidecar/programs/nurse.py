@@ -1,4 +1,4 @@
-"""A process with nothing but a zygote and one run of it, to be killed. Says when the run's family is up.
+"""A process with nothing but a zygote and one run of it, to be killed. Says when all are up.
 
 Arguments: a folder, what the run does.
 """
@@ -7,33 +7,24 @@ import asyncio
 import json
 import os
 import sys
-import uuid
 from pathlib import Path
 
-from sidecar.runners.process import Program, Run
 from sidecar.runners.warm import Zygote
+from tests.sidecar.forks import CHILD, One
 
-FAMILY = {"stubborn": 6, "succeed": 1}
+PASSED_ON = ("TEST_MARK", "PATH")
 
 
 async def main(folder: str, act: str) -> None:
-    passed = ("TEST_MARK", "PATH")
-    zygote = Zygote(Path(folder), [], os.environ, passed_on=passed, child="tests.sidecar.programs.child")
-    heard = {"up": 0, "printed": act != "succeed"}
-
-    def hear(descriptor: int, piece: bytes) -> None:
-        heard["up"] += piece.count(b'"up"')
-        heard["printed"] |= descriptor == 1
-        if heard["up"] == FAMILY[act] and heard["printed"]:
-            print(json.dumps({"up": True}), flush=True)
-
-    marker = uuid.uuid4().hex
-    environment = {name: os.environ[name] for name in passed} | {"CREWHUB_RUN": marker}
-    order = json.dumps({"act": act}).encode()
-    program = Program(argv=(), environment=environment, cwd=folder, marker=marker, stdin=order)
-    run = Run(program, hear, zygote.launcher)
-    await run.begin()
-    await run.ended()
+    zygote = Zygote(Path(folder), [], os.environ, passed_on=PASSED_ON, child=CHILD)
+    one = One(act, zygote.launcher, Path(folder), {name: os.environ[name] for name in PASSED_ON}, ())
+    await one.run.begin()
+    if act == "stubborn":
+        await one.is_up(6)
+    else:
+        await one.family_is_up()
+    print(json.dumps({"marker": one.marker, "run": one.run.session}), flush=True)
+    await one.run.ended()
 
 
 asyncio.run(main(*sys.argv[1:]))
