@@ -32,9 +32,13 @@ class UnfitDocument(Exception):
 def inside(folder: Path, name: str) -> Path:
     """The file `name` below this folder, which neither `..` nor a symbolic link may leave (L39)."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside, is_file = path.resolve().is_relative_to(folder.resolve()), path.is_file()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise UnfitDocument(f"{name}: cannot be read: {short(error)}") from error
+    if not is_inside:
         raise UnfitDocument(f"{name}: lies outside the plugin's folder, and has to lie inside")
-    if not path.is_file():
+    if not is_file:
         raise UnfitDocument(f"{name}: there is no such file")
     return path
 

@@ -10,6 +10,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,10 @@ SHIPPED: Final = Path(__file__).resolve().parent
 
 CREW: Final = "crew/crew.py"
 FACTORY: Final = "create_crew"
-SIGNS: Final = (MANIFEST, "plugin.yml", "settings.schema.json", CREW)
-"""A folder with one of these is meant to be a plugin; any other folder is none of ours."""
+OTHER_SPELLING: Final = "plugin.yml"
+
+SIGNS: Final = (MANIFEST, OTHER_SPELLING, "settings.schema.json")
+"""A folder with one of these, or with a crew, is meant to be a plugin; any other is none of ours."""
 
 TRACEBACK_LENGTH_MAX: Final = 16_000
 """The end of a traceback says what happened; it travels to a log and a terminal."""
@@ -75,18 +78,36 @@ def candidates_in(folder: Path) -> Iterator[Path]:
         yield folder
         return
     for entry in sorted(folder.iterdir()):
-        if entry.name[0] not in "._" and entry.is_dir() and any((entry / sign).exists() for sign in SIGNS):
+        if entry.name[0] not in "._" and is_meant(entry):
             yield entry
+
+
+def is_meant(entry: Path) -> bool:
+    """Whether it looks like a plugin; what cannot be looked at does, so that somebody is told."""
+    try:
+        names = set(os.listdir(entry))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return not names.isdisjoint(SIGNS) or (entry / CREW).exists()
 
 
 def read(folder: Path) -> Plugin:
     """The plugin whose documents lie in this folder, or `UnfitDocument`."""
-    if not (folder / MANIFEST).exists() and (folder / "plugin.yml").exists():
-        raise UnfitDocument(f"plugin.yml: must be called {MANIFEST}")
+    if is_misspelt(folder):
+        raise UnfitDocument(f"{OTHER_SPELLING}: must be called {MANIFEST}")
     manifest = read_manifest(folder)
     schema = read_schema(folder, manifest)
     inside(folder, CREW)
     return Plugin(manifest=manifest, folder=folder, schema=schema)
+
+
+def is_misspelt(folder: Path) -> bool:
+    try:
+        return not (folder / MANIFEST).exists() and (folder / OTHER_SPELLING).exists()
+    except OSError:
+        return False  # reading the manifest says what is wrong
 
 
 def refuse_second(plugin: Plugin, plugins: dict[str, Plugin]) -> None:

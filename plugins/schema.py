@@ -44,7 +44,8 @@ def refuse_schema(schema: dict[str, Any], name: str) -> None:
         raise UnfitDocument(f"{name}: type: must be object, because settings are one")
     jsonschema = extra("jsonschema")
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
+        draft = jsonschema.Draft202012Validator
+        draft.check_schema(schema, format_checker=draft.FORMAT_CHECKER)
     except jsonschema.SchemaError as error:
         where = ".".join(map(str, error.absolute_path))
         raise UnfitDocument(f"{name}: {where or 'the schema'}: {short(error.message)}") from error
@@ -100,6 +101,8 @@ def mistakes(schema: dict[str, Any], settings: dict[str, Any], name: str) -> lis
         raise UnfitDocument(f"{name}: $ref: {short(error.ref)} is not there") from error
     except RecursionError as error:
         raise UnfitDocument(f"{name}: $ref: refers to itself without end") from error
+    except ArithmeticError as error:  # a whole number that no float can hold, and `multipleOf`
+        raise UnfitDocument(f"{name}: cannot judge such a number: {short(error)}") from error
     return found
 
 

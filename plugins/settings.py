@@ -56,14 +56,13 @@ def check_settings(plugin: Plugin, inputs: Mapping[str, Any], description: str) 
     """What the crew is given: the plugin's defaults, the task's inputs over them, and no credential.
 
     A default is replaced whole, also a list or a mapping. When the schema names a setting `description` and
-    the task does not give it, the task's own text is it.
+    the inputs do not give it, the task's own text is it, if there is one.
     """
     refuse_odd_keys(inputs)
     given, _ = keys.split(inputs)
+    if description and "description" in plugin.schema.get("properties", {}):
+        given.setdefault("description", description)
     settings = copy.deepcopy({**plugin.manifest.default_config, **given})
-    properties = plugin.schema.get("properties")
-    if isinstance(properties, dict) and "description" in properties:
-        settings.setdefault("description", description)
     try:
         found = mistakes(plugin.schema, settings, plugin.manifest.settings_schema_path)
     except UnfitDocument as error:

@@ -97,3 +97,10 @@ def test_reading_leaves_the_limit_of_recursion_alone(tmp_path: Path) -> None:
     with pytest.raises(UnfitDocument):
         read_yaml(tmp_path, "a.yaml")
     assert sys.getrecursionlimit() == before
+
+
+def test_links_in_a_circle_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to(tmp_path / "b.json")
+    (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
+    with pytest.raises(UnfitDocument, match=r"a\.json: "):
+        read_json(tmp_path, "a.json")

@@ -28,6 +28,15 @@ def test_a_bad_plugin_is_reported_and_the_others_load(tmp_path: Path) -> None:
     assert trouble.sentence == "bad: plugin.yaml: version: is missing"
 
 
+def test_a_folder_that_cannot_be_read_is_reported_and_the_others_load(tmp_path: Path) -> None:
+    make_plugin(tmp_path, "good")
+    (tmp_path / "closed").symlink_to("x" * 300)  # longer than any name may be: looking at it is an error
+    answer = find([tmp_path])
+    assert list(answer.plugins) == ["good"]
+    [trouble] = answer.troubles
+    assert trouble.sentence.startswith("closed: plugin.yaml: ")
+
+
 def test_a_name_is_looked_up_and_never_a_path(tmp_path: Path) -> None:
     """L39: `../elsewhere` is a name that nobody has, wherever it would lead."""
     make_plugin(tmp_path / "elsewhere", "evil", crew="raise SystemExit('imported')\n")
@@ -123,6 +132,11 @@ def test_its_crew_is_made_by_the_function_of_its_own_module(tmp_path: Path) -> N
     assert create_crew({"a": 1}) == {"a": 1}
     assert getattr(create_crew, "__module__", "") == "crewhub_plugin_my_brief.crew.crew"
     assert sys.path == before
+
+
+def test_a_crew_folder_may_be_a_package(tmp_path: Path) -> None:
+    crew = "from . import WORD\ndef create_crew(settings, **rest):\n    return WORD\n"
+    assert load(found(make_plugin(tmp_path, crew=crew, __init__="WORD = 'package'\n")))({}) == "package"
 
 
 def test_two_plugins_with_the_same_inner_names_do_not_meet(tmp_path: Path) -> None:

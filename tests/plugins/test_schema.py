@@ -22,6 +22,8 @@ from tests.plugins.folder import found, make_plugin, sentence_about
             "$schema: must be https://json-schema.org/dra",
         ),
         ({"properties": {"a": {"$ref": "#/$defs/a"}}}, "$ref: #/$defs/a is not there"),
+        ({"properties": {"a": {"pattern": "("}}}, "settings.schema.json: properties.a.pattern: "),
+        ({"patternProperties": {"(": {}}}, "settings.schema.json: patternProperties: "),
         ({"$ref": "#"}, "$ref: refers to itself without end"),
         ({"properties": {"a": {"$ref": "other.json"}}}, "$ref: other.json is another document"),
         ("[]", "settings.schema.json: is a list, and must be a mapping"),

@@ -108,7 +108,12 @@ def test_the_text_of_a_task_is_its_description_where_the_schema_has_one(tmp_path
     own = settings_of(tmp_path, {"description": "mine"}, "write", schema=schema, manifest=None)
     assert own == {"description": "mine"}
     with pytest.raises(UnfitSettings, match=r"settings\.description: must have at least 3"):
+        settings_of(tmp_path, {}, "no", schema=schema, manifest=None)
+    with pytest.raises(UnfitSettings, match=r"settings\.description: is missing"):
         settings_of(tmp_path, {}, "", schema=schema, manifest=None)
+    fallback = 'name: brief\nversion: "1"\ndefault_config: {description: sing}\n'
+    assert settings_of(tmp_path, {}, "write", schema=schema, manifest=fallback) == {"description": "write"}
+    assert settings_of(tmp_path, {}, "", schema=schema, manifest=fallback) == {"description": "sing"}
     assert settings_of(tmp_path, {}, "write", schema={}, manifest=None) == {}
 
 
@@ -116,3 +121,9 @@ def test_a_schema_that_never_ends_on_some_input_fails_that_task_alone(tmp_path: 
     schema = {"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"$ref": "#/$defs/a"}}}
     with pytest.raises(UnfitSettings, match=r"the schema of brief cannot be used: .* without end"):
         settings_of(tmp_path, {"a": 1}, schema=schema, manifest=None)
+
+
+def test_a_number_that_cannot_be_judged_fails_that_task_alone(tmp_path: Path) -> None:
+    schema = {"properties": {"n": {"multipleOf": 0.5}}}
+    with pytest.raises(UnfitSettings, match="cannot judge such a number"):
+        settings_of(tmp_path, {"n": 10**400}, schema=schema, manifest=None)
