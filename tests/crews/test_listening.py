@@ -20,6 +20,11 @@ from tests.crews.events import Stage, call, crew_of, task
 ROOT = Path(__file__).parent.parent.parent
 
 
+# The program imports crewai: three seconds on a quiet machine, far more on one that is shared by many.
+IMPORTS_S = 170
+pytestmark = pytest.mark.timeout(IMPORTS_S + 10)
+
+
 class Noted:
     """A line that remembers."""
 
@@ -59,7 +64,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Any:
             pass_fds=[told.fileno()],
             stdout=output,
             stderr=output,
-            timeout=50,
+            timeout=IMPORTS_S,
             check=False,
         )
         output.seek(0)

@@ -11,6 +11,9 @@ pytest.importorskip("crewai", reason="crewai is not installed")
 from crews.chunks import LINE_CHARACTERS_MAX, RUN_CHARACTERS_MAX
 from crews.transcript import Transcript
 
+# Whichever of them is first waits for the import of crewai, on a machine that may be shared by many.
+pytestmark = pytest.mark.timeout(180)
+
 STORY = Path(__file__).parent / "stories" / "story_crew"
 Run = Callable[..., Transcript]
 

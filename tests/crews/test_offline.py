@@ -30,6 +30,9 @@ from crews.testing import UnfitTrial
 from crews.tools import AskHuman
 from crews.transcript import Transcript
 
+# Whichever of them is first waits for the import of crewai, on a machine that may be shared by many.
+pytestmark = pytest.mark.timeout(180)
+
 STORY = Path(__file__).parent / "stories" / "story_crew"
 Run = Callable[..., Transcript]
 
