@@ -44,7 +44,7 @@ def command(words: tuple[str, ...], watch_it: bool, **options: Any) -> None:
 
     \b
     hub push alice "summarise the news" --watch
-    hub push --any @task.md --plugin daily-news-digest --input topics=space
+    hub push --any @task.md --plugin daily-news-digest --input topics='["space"]'
     """
     path, body = request_of(words, options)
     output, client = opened(options)
