@@ -56,8 +56,14 @@ def has_room_for(task: Task, answered: Question) -> bool:
 
 
 def with_step(task: Task, step: StepKept) -> tuple[StepKept, ...] | None:
-    """The task's kept steps and this one; None when no later attempt could be told of all of them."""
-    others = (kept for kept in task.done if kept.index != step.index)
+    """The task's kept steps and this one; None when no later attempt could be told of all of them.
+
+    A step that was done again with another outcome takes those after it away: they were made from the first.
+    """
+    is_redone = any(kept.index == step.index and kept.output != step.output for kept in task.done)
+    others = [
+        kept for kept in task.done if kept.index < step.index or (kept.index > step.index and not is_redone)
+    ]
     done = tuple(sorted((*others, step), key=lambda kept: kept.index))
     flaw = rawjson.flaw_in(msgspec.json.encode(done), bytes_max=step_bytes_max(task))
     return done if flaw is None else None

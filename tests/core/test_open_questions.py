@@ -241,6 +241,21 @@ def test_a_step_of_a_run_that_is_somebody_else_s_by_now_is_stale() -> None:
     assert stage.task(task_id).done == ()
 
 
+def test_a_step_that_is_done_again_takes_those_after_it_away() -> None:
+    """An attempt that could not go on began anew: what the first one made of its own first step is void."""
+    stage = Stage()
+    peer, task_id = working(stage)
+    for index, output in enumerate((b'"a0"', b'"a1"', b'"a2"')):
+        assert step(peer, task_id, index, output) == "kept"
+    assert step(peer, task_id, 1, b'"a1"') == "kept", "the same again is no other outcome"
+    assert len(stage.task(task_id).done) == 3
+    peer.fail(task_id)
+    stage.wait(10_000)
+    peer.accept(task_id)
+    assert step(peer, task_id, 0, b'"b0"') == "kept"
+    assert [(kept.index, bytes(kept.output)) for kept in stage.task(task_id).done] == [(0, b'"b0"')]
+
+
 # --- an order always fits -----------------------------------------------------------------------------------
 
 
