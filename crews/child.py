@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -33,6 +33,9 @@ IMPORT_S_MAX: Final = 60.0
 
 PREPARE: Final = "--prepare"
 
+WARMED: Final = ("openai.resources.chat.completions", "httpcore", "h11")
+"""What the first call of a provider's model imports: 500 modules, a second of work, in every run anew."""
+
 _loaded: dict[str, Loaded] = {}
 _troubles: dict[str, Trouble] = {}
 
@@ -40,11 +43,14 @@ _troubles: dict[str, Trouble] = {}
 # ---- before the fork --------------------------------------------------------------------------------------
 
 
-def prepare(folders: Sequence[str]) -> dict[str, Any]:
+def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[str, Any]:
     """Import crewai and every plugin in these folders. Leaves one thread, so that forking is safe."""
     environment.cleanse(os.environ)
     importlib.import_module("crewai")
     work = importlib.import_module("crews.work")
+    for name in warmed:
+        with suppress(ImportError):  # of another version; whoever needs it imports it then
+            importlib.import_module(name)
     found = find([Path(folder) for folder in folders])
     troubles = list(found.troubles)
     _loaded.clear()
@@ -152,12 +158,12 @@ def why_missing(name: str) -> str:
 def cold(arguments: Sequence[str]) -> None:
     """The same in a process of its own: report what was loaded, or do the order on standard input."""
     if not arguments or arguments[0] != PREPARE:
-        prepare(arguments)
+        prepare(arguments, warmed=())
         main()
         return
     told = os.dup(1)
     os.dup2(2, 1)  # what a plugin prints while it is imported is none of the report
-    report = json.dumps(prepare(arguments[1:])).encode() + b"\n"
+    report = json.dumps(prepare(arguments[1:], warmed=())).encode() + b"\n"
     while report:
         report = report[os.write(told, report) :]
     leave(0)

@@ -6,6 +6,7 @@ agent. The name `offline` is the model that plays the plugin's script. Never sto
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from crewai import LLM, Crew
 from crews import script
 from crews.offline import OfflineModel
 from crews.order import Order
+from crews.wording import causes
 
 OFFLINE: Final = "offline"
 SCRIPT: Final = "offline.yaml"
@@ -31,6 +33,15 @@ NO_MODEL: Final = (
     "no model is configured: name one with the sidecar's setting `model` (SIDECAR_MODEL), or for one task "
     "with the input `_llm_model`"
 )
+
+
+NO_KEY: Final = (
+    "no key for the model {model}: give one as the sidecar's setting `model_key` (SIDECAR_MODEL_KEY), or for "
+    "one task with the input `_llm_api_key`"
+)
+
+_OF_A_KEY: Final = re.compile(r"[A-Z]_API_KEY\b|\bapi[ _-]key\b", re.IGNORECASE)
+_OF_A_MODEL: Final = re.compile(rf"{_OF_A_KEY.pattern}|\bmodel\b|\bllm\b", re.IGNORECASE)
 
 
 class Models:
@@ -75,6 +86,16 @@ def provider(keys: Mapping[str, Any]) -> Callable[[str], Any]:
     members = {"api_key": keys.get("llm_api_key"), "base_url": keys.get("llm_base_url")}
     given = {member: value for member, value in members.items() if value}
     return lambda _: LLM(model=str(keys["llm_model"]), stream=True, **given)
+
+
+def missing_in(order: Order, trouble: BaseException) -> str:
+    """What the order lacked, if that is why a model could not be built or called; else empty."""
+    told = " ".join(str(cause) for cause in causes(trouble))
+    model = order.keys.get("llm_model")
+    if not model:
+        return NO_MODEL if _OF_A_MODEL.search(told) else ""
+    is_key = not order.keys.get("llm_api_key") and _OF_A_KEY.search(told)
+    return NO_KEY.format(model=model) if is_key else ""
 
 
 def script_of(order: Order, folder: Path) -> Path | Mapping[str, Any]:

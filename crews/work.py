@@ -18,7 +18,7 @@ from crewai.core.providers.human_input import reset_provider, set_provider
 
 from crews.line import Line
 from crews.listening import listening
-from crews.model import NO_MODEL, Models, models_for
+from crews.model import missing_in, models_for
 from crews.order import Order
 from crews.people import HubInput, People
 from crews.present import Present, doing
@@ -73,10 +73,11 @@ class Work:
             return fail(self.line, str(trouble), retryable=trouble.retryable)
         traceback.print_exception(trouble, file=sys.stderr)
         what = f"the crew of {loaded.plugin.name} failed at task {self._step + 1}"
+        missing = missing_in(self.order, trouble)
         return fail(
             self.line,
-            sentence(what, trouble),
-            retryable=may_pass(trouble) and not isinstance(trouble, SystemExit),
+            sentence(f"{what}: {missing}" if missing else what, trouble),
+            retryable=not missing and may_pass(trouble) and not isinstance(trouble, SystemExit),
             retry_after_ms=retry_after_ms(trouble),
         )
 
@@ -85,7 +86,6 @@ class Work:
     def _crew(self, loaded: Loaded) -> Crew:
         """The plugin's crew for this order, with a model of its own for each agent."""
         name = loaded.plugin.name
-        models: Models | None = None
         try:
             models = models_for(self.order, loaded.plugin.folder)
             given = None if models is None else models.given
@@ -93,7 +93,8 @@ class Work:
             built = loaded.create(settings, llm=given, search_tool=search_for(self.order))
             crew = crew_of(built)
         except BaseException as trouble:
-            what = f"{name} could not build its crew" if models else f"{name}: {NO_MODEL}"
+            missing = missing_in(self.order, trouble)
+            what = f"{name}: {missing}" if missing else f"{name} could not build its crew"
             raise UnfitCrew(sentence(what, trouble)) from trouble
         if models is not None:
             models.part(crew)

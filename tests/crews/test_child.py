@@ -89,6 +89,7 @@ def test_a_broken_plugin_is_never_called_not_found(monkeypatch: pytest.MonkeyPat
     child.prepare([str(tmp_path)])
     assert "ZeroDivisionError" in child.why_missing("buggy")
     assert child.why_missing("other") == "Plugin crew not found: other"
+    assert set(child.WARMED) <= set(sys.modules), "a name of another version warms nothing"
 
 
 def test_a_plugin_is_looked_up_by_name_and_never_as_a_path(rig: Rig) -> None:

@@ -68,6 +68,14 @@ def test_a_plugin_that_builds_no_crew_says_why_and_is_not_tried_again(rig: Rig, 
     assert run.said("error")[0]["retryable"] is False
 
 
+def test_a_thread_that_a_tool_left_does_not_keep_the_run(rig: Rig) -> None:
+    """L75: nobody waits for it, and it ends with its process."""
+    script = {"Writer": [{"tool": "leave_a_thread"}, {"say": "Left."}], "*": [{"say": "Done."}]}
+    run = rig.run(order(script))
+    assert run.ended() == 0, run.output
+    assert run.said("step")[1]["output"]["raw"] == "Left."
+
+
 def test_a_missing_setting_is_named_by_the_placeholder_that_wants_it(rig: Rig) -> None:
     wanted = order()
     wanted["settings"] = {}

@@ -1,8 +1,10 @@
 """A crew of three for the tests: settings say what is special about it."""
 
+import atexit
 import os
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,19 @@ class Key(BaseTool):
         return "looked"
 
 
+class Thread(BaseTool):
+    """Leaves a thread behind that never ends, and a hook that waits for it."""
+
+    name: str = "leave_a_thread"
+    description: str = "Leave it."
+
+    def _run(self) -> str:
+        thread = threading.Thread(target=threading.Event().wait)
+        thread.start()
+        atexit.register(thread.join)
+        return "left"
+
+
 class Mischief(BaseTool):
     """Does what no crew of a test may do unnoticed."""
 
@@ -52,7 +67,7 @@ class Mischief(BaseTool):
 def create_crew(settings: Mapping[str, Any], llm: Any = None, search_tool: Any = None) -> Any:
     """The crew, or the trouble that a test asks for."""
     misbehave(str(settings.get("build", "")))
-    tools: list[BaseTool] = [AskHuman(), Key(), Mischief(outside=str(settings.get("outside", "")))]
+    tools: list[BaseTool] = [AskHuman(), Key(), Thread(), Mischief(outside=str(settings.get("outside", "")))]
     if search_tool is not None:
         tools.append(search_tool)
     agents = {
