@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("crewai", reason="crewai is not installed")
 
+from crews import trial
 from crews.order import Order
 from crews.testing import TASK, Trials, UnfitTrial, order_for, plugin_in
 from crews.transcript import Transcript
@@ -20,7 +21,7 @@ STORY = Path(__file__).parent / "stories" / "story_crew"
 ROOT = Path(__file__).parent.parent.parent
 Run = Callable[..., Transcript]
 
-# Each plugin's process imports crewai: three seconds on a quiet machine, far more on one that is shared by many.
+# Each plugin's process imports crewai: three seconds on a quiet machine, far more on one that is shared.
 IMPORTS_S = 170
 pytestmark = pytest.mark.timeout(IMPORTS_S + 10)
 
@@ -141,6 +142,16 @@ def test_a_plugin_that_cannot_be_imported_is_refused_with_its_traceback(tmp_path
         Trials(a_plugin(tmp_path / "broken", "import no_such_module\n"))
     assert "no_such_module" in str(refused.value)
     assert "crew.py" in str(refused.value)
+
+
+def test_an_end_that_nobody_waits_for_is_told_to_nobody() -> None:
+    """A test that has given up must not end the process for trials: the next run is in it too."""
+    heard, told = os.pipe()
+    trial.tell(told, pid=7)
+    assert os.read(heard, 100) == b'{"pid": 7}\n'
+    os.close(heard)
+    trial.tell(told, code=0)
+    os.close(told)
 
 
 def test_credentials_of_a_test_are_keys_and_no_settings() -> None:
