@@ -41,14 +41,8 @@ class Cold:
         self.launcher: Final[Launcher] = SUPERVISED
         self.prepared = Prepared()
         """What the last look said of the plugins."""
-        self.argv: Final = (sys.executable, "-P", "-c", RUN, ROOT, child, *(str(each) for each in folders))
-        self._recipe = Recipe(
-            child=child,
-            folders=tuple(str(each) for each in folders),
-            folder=folder,
-            environ=environ,
-            passed_on=tuple(passed_on),
-        )
+        self._recipe = Recipe.of(child, folders, folder, environ, passed_on)
+        self.argv: Final = (sys.executable, "-P", "-c", RUN, ROOT, child, *self._recipe.folders)
 
     async def start(self) -> Prepared:
         """Import everything once, only to see what there is. CannotPrepare, an OSError, when that fails."""

@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +55,24 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     environ: Mapping[str, str]
     passed_on: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        child: str,
+        folders: Sequence[str | Path],
+        folder: Path,
+        environ: Mapping[str, str],
+        passed_on: Sequence[str],
+    ) -> Recipe:
+        """With absolute paths: no process that imports or runs is where the sidecar is."""
+        return cls(
+            child=child,
+            folders=tuple(str(Path(each).absolute()) for each in folders),
+            folder=folder.absolute(),
+            environ=environ,
+            passed_on=tuple(passed_on),
+        )
 
 
 class Report(asyncio.Protocol):

@@ -73,13 +73,7 @@ class Zygote:
         self.launcher: Final = Forks(self)
         self.prepared = Prepared()
         """What the zygote of the moment said of the plugins."""
-        self._recipe = Recipe(
-            child=child,
-            folders=tuple(str(each) for each in folders),
-            folder=folder,
-            environ=environ,
-            passed_on=tuple(passed_on),
-        )
+        self._recipe = Recipe.of(child, folders, folder, environ, passed_on)
         self._clock = clock or SidecarClock()
         self._turn = asyncio.Lock()
         self._forker: Forker | None = None

@@ -44,6 +44,21 @@ async def test_a_cold_run_imports_for_itself_and_sees_the_same(tmp_path: Path) -
         assert nursery.imports() == 1
 
 
+async def test_relative_folders_are_meant_from_where_the_sidecar_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is somewhere else, and so is the process that imports."""
+    monkeypatch.chdir(tmp_path)
+    async with nursery_in(tmp_path) as nursery:
+        (nursery.plugins / "brief").mkdir()
+        cold = Cold(Path("cold"), ["plugins"], nursery.environ, child=CHILD)
+        assert (await cold.start()).plugins == (PreparedPlugin("brief", "1"),)
+        one = nursery.one("echo", cold.launcher, cold.argv)
+        await one.run.begin()
+        assert (await one.run.ended()).exit_code == 0
+        assert nursery.imports() == 2
+
+
 async def test_after_a_cold_run_no_grandchild_is_left(tmp_path: Path) -> None:
     """L75."""
     async with nursery_in(tmp_path) as nursery:

@@ -342,7 +342,7 @@ async def test_runs_leave_no_descriptor_open_here_or_in_the_zygote(nursery: Nurs
         one.run.say(b"{}")
         await one.run.ended()
     await no_more_descriptors_than(here)
-    assert descriptors(nursery.zygote.pid) == there
+    await until(lambda: descriptors(nursery.zygote.pid) == there, "the zygote has closed its own", PATIENCE_S)
 
 
 async def test_a_guard_is_collected_once_and_killed_never_again(nursery: Nursery) -> None:
