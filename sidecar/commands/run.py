@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TASK_ID_BYTES: Final = 8
 
+NO_MODEL: Final = "no model is set. Try: --model offline   or set SIDECAR_MODEL and SIDECAR_MODEL_KEY_FILE"
+
 
 @click.command("run")
 @click.argument("plugin", metavar="PLUGIN")
@@ -80,17 +82,21 @@ def once(
     """Find the plugin, judge its inputs, run it."""
     import msgspec
 
+    from plugins import keys
     from plugins.settings import UnfitSettings, check_settings
     from protocol.ids import Generation, TaskId
     from sidecar.commands.voice import Voice
     from sidecar.errors import SettingsError
     from sidecar.runners.contract import Order
+    from sidecar.runners.credentials import MODEL
 
     found = plugin_called(name, settings)
     try:
         check_settings(found, inputs, text)
     except UnfitSettings as error:
         raise SettingsError(str(error)) from error
+    if not settings.model and MODEL not in keys.split(inputs)[1]:
+        raise SettingsError(NO_MODEL)
     order = Order(
         task_id=TaskId(f"task-{secrets.token_hex(TASK_ID_BYTES)}"),
         generation=Generation(1),

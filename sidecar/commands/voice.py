@@ -19,7 +19,7 @@ import msgspec
 from console.harmless import harmless
 from console.live import FootLine
 from console.output import Output, cut
-from console.questions import say_prompt, typed_lines, value_for
+from console.questions import choices_of, say_prompt, typed_lines, value_for
 from console.results import say_result
 from console.story import Story
 from protocol.limits import CANCEL_GRACE_MS
@@ -184,10 +184,15 @@ class Voice:
             self._typed.append(line)
 
     def _answer(self, line: str) -> None:
-        question = self._questions.popleft()
+        question = self._questions[0]
         self._foot.hold(None)
-        value = value_for(line, _schema_of(question))
-        self._answers.put(question.request_id, msgspec.json.encode(value))
+        schema = _schema_of(question)
+        value, choices = value_for(line, schema), choices_of(schema)
+        if choices and value not in choices:
+            self.remark(f"That is none of: {', '.join(choices)}")
+        else:
+            self._questions.popleft()
+            self._answers.put(question.request_id, msgspec.json.encode(value))
         if self._questions:
             self._put_question()
 
