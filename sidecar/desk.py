@@ -329,6 +329,8 @@ class Desk:
         run, report = hand.running, said.report
         if isinstance(report, Asked):
             if run.asks(report):
+                if self._draft.is_open:  # what led to the question comes before it
+                    self._draft.say(*self._talk.all_of(run.task_id, self._draft.now.mono_ms))
                 self._draft.note(asked_fact(run, report))
         elif isinstance(report, StepDone):
             step = step_fact(run, report)

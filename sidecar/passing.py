@@ -204,6 +204,11 @@ class Talk:
         """What is due, of one run."""
         return self._of[task_id].say(now_ms)
 
+    def all_of(self, task_id: TaskId, now_ms: int) -> list[PassingFrame]:
+        """All that waits, of a run that goes on."""
+        passing = self._of.get(task_id)
+        return [] if passing is None else passing.say(now_ms, everything=True)
+
     def lose(self, task_id: TaskId, generation: Generation, count: int) -> None:
         """Some words of a run were dropped before they came here; the next ones say so."""
         passing = self._of.get(task_id)

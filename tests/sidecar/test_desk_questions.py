@@ -6,7 +6,7 @@ from protocol import frames as f
 from protocol.ids import RequestId, question_id
 from sidecar.effects import GiveAnswer
 from sidecar.events import LinkLost
-from sidecar.runners.contract import Asked, Failed, Used
+from sidecar.runners.contract import Asked, Failed, Logged, Used
 from tests.sidecar.dialogue import Dialogue, raw, task
 
 
@@ -40,6 +40,26 @@ def test_what_is_asked_beside_an_open_question_waits_for_its_turn(talk: Dialogue
     talk.hear(given(size))
     assert [effect.request_id for effect in talk.only(GiveAnswer)] == [size.request_id]
     assert [held.state for held in talk.desk.holding()] == ["running"]
+
+
+def test_what_led_to_a_question_is_said_before_it(talk: Dialogue) -> None:
+    """A person reads the steps to understand the question; a script that ends at it has the whole story."""
+    talk.assign(1)
+    talk.report(1, Logged(text="the first step"))
+    assert [frame.text for frame in talk.said if isinstance(frame, f.TaskLog)] == ["the first step"]
+    talk.report(1, Logged(text="the second step"))
+    assert talk.said == [], "ten times a second and no more often"
+    talk.report(1, asked("which colour?"))
+    assert [type(frame) for frame in talk.said] == [f.TaskLog, f.InputRequired]
+
+
+def test_what_led_to_a_question_is_kept_while_the_link_is_away(talk: Dialogue) -> None:
+    talk.assign(1)
+    talk.tell(LinkLost(talk.desk._draft.link_id))
+    talk.report(1, Logged(text="a step"))
+    talk.report(1, asked("which colour?"))
+    assert talk.said == []
+    assert len(talk.desk._talk._of[task(1)]._lines) == 1
 
 
 def test_an_answer_of_an_earlier_attempt_is_taken_when_the_run_asks_the_same(talk: Dialogue) -> None:
