@@ -46,6 +46,7 @@ function words(payload) {
   if (!payload || typeof payload !== "object") return "";
   const parts = [];
   if (typeof payload.progress === "number") parts.push(`${Math.round(payload.progress)} %`);
+  if (typeof payload.tokens_out === "number") parts.push(`${payload.tokens_in ?? 0} tokens in, ${payload.tokens_out} out`);
   for (const key of ["message", "text", "description", "error", "reason", "how", "prompt", "name"])
     if (typeof payload[key] === "string" && payload[key]) { parts.push(payload[key].slice(0, 300)); break; }
   return parts.join(" · ");
