@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import select
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -189,7 +192,57 @@ async def test_a_question_that_nobody_can_answer_ends_the_run_with_its_own_code(
     assert "Nobody answers" in err
 
 
-def of_session(leader: int) -> list[str]:
+def test_a_person_at_the_terminal_is_asked_there_and_answers_there(tmp_path: Path) -> None:
+    arguments = ("release-check", "--input", "version=1.2.0", "--input", 'changes=["Fixed a typo"]')
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sidecar.cli", "run", *arguments, "--model", "offline"],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    screen = Screen(ours)
+    try:
+        screen.until("One of: release, hold")
+        screen.until("> ")
+        os.write(ours, b"release\n")
+        screen.until("Coordinator")
+        screen.to_the_end()
+        assert process.wait(PATIENCE_S) == 0, screen.text
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "Version 1.2.0" in screen.text
+    assert "decision" in screen.text
+
+
+class Screen:
+    """What a terminal has shown."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.text = ""
+
+    def until(self, words: str) -> None:
+        until_true(lambda: self._has(words), f"{words!r} is shown", PATIENCE_S)
+
+    def to_the_end(self) -> None:
+        """The other end closes with an error, as terminals do."""
+        with suppress(OSError):
+            while piece := os.read(self.descriptor, 4096):
+                self.text += piece.decode(errors="replace")
+
+    def _has(self, words: str) -> bool:
+        ready, _, _ = select.select([self.descriptor], [], [], 0)
+        if ready:
+            self.text += os.read(self.descriptor, 4096).decode(errors="replace")
+        return words in self.text
+
+
+def all_below(leader: int) -> list[str]:
     """Processes below this one, by their parents."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -214,7 +267,7 @@ async def test_a_signal_stops_the_run_and_the_proof_is_shown(
     """L74, L75: a model that hangs, and hears nothing, is gone all the same."""
     async with running(tmp_path, *digest_that(tmp_path, '"*": [{stall: true, deaf: true}]')) as process:
         await process.hears("Researcher began")
-        below = of_session(process.process.pid)
+        below = all_below(process.process.pid)
         assert len(below) >= 2, "a zygote and a run"
         process.process.send_signal(number)
         found, out, err = await process.end()
