@@ -17,7 +17,7 @@ from console.story import Story
 from hub.commands.activity import Account
 from hub.commands.answering import Answering
 from hub.commands.redialling import feed_for_ever, patiently
-from hub.commands.steps import FINAL, say_end, say_event, say_question, say_step, tokens_of
+from hub.commands.steps import FINAL, say_end, say_event, say_missing, say_question, say_step, tokens_of
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient, HubEvent
@@ -147,7 +147,7 @@ class Following:
             return
         if missing:
             with self._foot.lifted():
-                self._output.line(self._output.paint(f"— {missing} lines are missing here —", "warn"))
+                say_missing(self._output, missing)
         step = self._story.heard(item.get("payload") or {})
         if step is not None:
             self._tells_steps = self._tells_steps or step.kind in ("crew", "task", "agent")

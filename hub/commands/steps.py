@@ -96,6 +96,12 @@ def say_step(output: Output, item: dict[str, Any], step: Step) -> None:
     output.line(output.paint(text, step.tone) if step.tone else text)
 
 
+def say_missing(output: Output, count: int) -> None:
+    """What was left out on the way is said, so that nobody takes the rest for the whole."""
+    text = "one line is missing here" if count == 1 else f"{count} lines are missing here"
+    output.line(output.paint(f"— {text} —", "warn"))
+
+
 def say_question(output: Output, task: dict[str, Any]) -> None:
     question = task.get("question") or {}
     say_prompt(output, str(question.get("prompt", "")), question.get("schema"))

@@ -92,7 +92,8 @@ export function openStory({ get }) {
     const last = mine.last.get(line.generation) ?? 0;
     if (typeof line.n !== "number" || line.n <= last) return;       // told already
     if (line.generation !== mine.generation) beginRun(mine, line.generation);
-    if (line.n > last + 1) remark(`${line.n - last - 1} lines are missing here`);
+    const missing = line.n - last - 1;
+    if (missing > 0) remark(missing === 1 ? "one line is missing here" : `${missing} lines are missing here`);
     mine.last.set(line.generation, line.n);
     const about = line.data && typeof line.data === "object" ? line.data : {};
     if (line.kind === "chunk") speak(mine, line, about);
