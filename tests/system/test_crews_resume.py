@@ -49,7 +49,7 @@ async def test_a_crew_that_crashed_goes_on_at_its_unfinished_task_on_another_sid
     assert (task["generation"], task["attempt"]) == (2, 1)
     assert task["agent_id"] != assigned["agent_id"]
     again = [entry for entry in heard.activity(task_id) if entry["kind"] == "resumed"]
-    assert [entry["data"]["resumed_from"] for entry in again] == [1]
+    assert [entry["data"]["index"] for entry in again] == [1]
     research = [
         entry
         for entry in heard.activity(task_id)

@@ -28,9 +28,9 @@ async def cancelled(hub: HubProcess, task_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("script", "begun", "text", "how"),
     [
-        pytest.param(STREAMING, "task_log", "word by word", "cooperative", id="streaming"),
-        pytest.param(HUNG, "task_progress", "progress", "terminated", id="hung in a model call"),
-        pytest.param(DEAF, "task_progress", "progress", "killed", id="hung and deaf to TERM"),
+        pytest.param(STREAMING, "task_log", '"chunk"', "cooperative", id="streaming"),
+        pytest.param(HUNG, "task_progress", "thinking", "killed", id="hung in a model call"),
+        pytest.param(DEAF, "task_progress", "thinking", "killed", id="hung and deaf to TERM"),
     ],
 )
 async def test_a_cancelled_crew_ends_as_gently_as_it_lets_us(
@@ -88,7 +88,7 @@ async def test_a_killed_sidecar_takes_its_crews_along(hub: HubProcess, sidecar: 
         task_id = (
             await hub.push("ada", plugin=DIGEST, inputs=TOPICS, metadata={"offline": DEAF}, attempts_max=3)
         )["task_id"]
-        await heard.until(task_id, "task_progress")
+        await heard.until(task_id, "task_progress", "thinking")
         family = family_of(ada.pid)
         assert len(family) >= 3, "a zygote, a guard, a crew"
         ada.kill()
