@@ -56,7 +56,7 @@ class Forker:
         self._requests = requests
         self._turn = asyncio.Lock()
         self._asked = 0
-        self._is_leaving = False
+        self._is_lost = False
 
     @classmethod
     async def begin(cls, importer: Importer) -> Forker:
@@ -81,7 +81,7 @@ class Forker:
 
     @property
     def is_gone(self) -> bool:
-        return self._is_leaving or self._importer.has_ended
+        return self._is_lost or self._importer.has_ended
 
     async def gone(self) -> None:
         """Return when the process has ended."""
@@ -108,9 +108,9 @@ class Forker:
         """Let it leave after the question that is being answered. Its guards stay with their runs."""
         try:
             async with self._turn:
-                self._is_leaving = True
+                self._is_lost = True
         finally:
-            self._is_leaving = True
+            self._is_lost = True
             self._requests.close()
             await self._importer.end()
 
@@ -127,14 +127,19 @@ class Forker:
                 async with asyncio.timeout(ANSWER_MS / 1000):
                     return await self._answer_to({"ask": self._asked, **question}, descriptors)
             except TimeoutError:
-                self._importer.kill()
+                self._lose()
                 silent = f"the zygote has not answered for {ANSWER_MS // 1000} s and was killed"
                 raise CannotPrepare(silent) from None
             except (EOFError, ConnectionError, BlockingIOError) as trouble:
-                self._importer.kill()
+                self._lose()
                 raise CannotPrepare(
                     self._importer.quoting("the zygote was lost while it was asked")
                 ) from trouble
+
+    def _lose(self) -> None:
+        """Not to be asked again, also while the kernel still takes it down."""
+        self._is_lost = True
+        self._importer.kill()
 
     async def _answer_to(
         self, question: dict[str, Any], descriptors: Iterable[int]
