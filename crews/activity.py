@@ -155,7 +155,7 @@ def _call_began(story: Story, source: Any, event: Any, now: Moment) -> Iterable[
         now_s=now.s,
     )
     text = f"{node.agent or CREW} is thinking"
-    yield Told(text, "model", story.members(node, "began", now, call=call_id), message=text)
+    yield Told(text, "model", story.members(node, "began", now), message=text)
 
 
 def _call_ended(story: Story, source: Any, event: Any, now: Moment) -> Iterable[Told]:
@@ -166,7 +166,7 @@ def _call_ended(story: Story, source: Any, event: Any, now: Moment) -> Iterable[
     if node is not None:
         tokens = {} if used == Used() else {"tokens_in": used.tokens_in, "tokens_out": used.tokens_out}
         said = f" ({used.tokens_in} tokens in, {used.tokens_out} out)" if tokens else ""
-        found = story.members(node, "ended", now, call=call_id, **tokens)
+        found = story.members(node, "ended", now, **tokens)
         yield Told(f"{node.agent or CREW} got an answer{said}", "model", found)
 
 

@@ -98,11 +98,9 @@ class Story:
     def streamed(self, piece: Piece, t_ms: int) -> Told:
         """Text of a model, as it comes: it hangs at its call."""
         node = self.lineage.call(piece.call)
-        found: dict[str, Any] = {
-            "parent": None if node is None else node.number,
-            "t": t_ms,
-            "call": piece.call,
-        }
+        number = None if node is None else node.number
+        call = piece.call if number is None else number
+        found: dict[str, Any] = {"parent": number, "t": t_ms, "call": call}
         if piece.agent:
             found["agent"] = piece.agent
         if piece.is_thought:

@@ -3,7 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crews.chunks import EVERY_S, LINE_CHARACTERS_MAX, RUN_CHARACTERS_MAX, Chunks, Piece
+from crews.chunks import (
+    EVERY_S,
+    EVERY_S_MAX,
+    LINE_CHARACTERS_MAX,
+    LINE_COST,
+    LINES_AT_A_PACE,
+    RUN_COST_MAX,
+    Chunks,
+    Piece,
+)
 
 
 def texts(pieces: list[Piece]) -> str:
@@ -77,11 +86,26 @@ def test_a_line_is_full_at_its_bound_and_not_before() -> None:
 def test_a_run_streams_up_to_its_bound_and_then_counts() -> None:
     chunks = Chunks()
     said = []
-    for number in range(RUN_CHARACTERS_MAX // LINE_CHARACTERS_MAX + 1):
-        said += chunks.add("1", "Writer", "x" * LINE_CHARACTERS_MAX, float(number))
+    for number in range(RUN_COST_MAX // LINE_CHARACTERS_MAX + 1):
+        said += chunks.add("1", "Writer", "x" * LINE_CHARACTERS_MAX, 10.0 * number)
     said += chunks.end("1", 1000.0)
-    assert sum(len(piece.text) for piece in said) == RUN_CHARACTERS_MAX
-    assert sum(piece.left_out for piece in said) == LINE_CHARACTERS_MAX
+    told = sum(len(piece.text) + LINE_COST for piece in said if piece.text)
+    assert RUN_COST_MAX - LINE_COST <= told <= RUN_COST_MAX
+    assert sum(len(piece.text) + piece.left_out for piece in said) == RUN_COST_MAX + LINE_CHARACTERS_MAX
+
+
+def test_an_hour_of_text_is_at_most_some_two_thousand_lines_that_come_ever_more_rarely() -> None:
+    """L110: what is said of a run does not grow with its length without end."""
+    chunks, at_s, every_s = Chunks(), [], []
+    for number in range(20 * 3600):
+        if chunks.add("1", "Writer", "x", number / 20):
+            at_s.append(number / 20)
+            every_s.append(chunks.every_s)
+    assert LINES_AT_A_PACE < len(at_s) < 2_000
+    assert at_s[LINES_AT_A_PACE - 1] < 2 * LINES_AT_A_PACE * EVERY_S
+    assert at_s[-1] - at_s[-2] > 3
+    assert every_s == sorted(every_s)
+    assert max(every_s) <= EVERY_S_MAX
 
 
 def test_thoughts_come_before_the_answer_and_apart_from_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("crewai", reason="crewai is not installed")
 
-from crews.chunks import LINE_CHARACTERS_MAX, RUN_CHARACTERS_MAX
+from crews.chunks import LINE_CHARACTERS_MAX, RUN_COST_MAX
 from crews.transcript import Transcript
 
 # Whichever of them is first waits for the import of crewai, on a machine that may be shared by many.
@@ -166,7 +166,7 @@ def test_twenty_thousand_chunks_are_few_lines(run_plugin: Run) -> None:
     assert len(chunks) <= ms / 100 + 10  # one in 100 ms, and what each of three calls ends with
     assert all(len(line["log"]) <= LINE_CHARACTERS_MAX for line in chunks)
     streamed = sum(len(line["log"]) for line in chunks)
-    assert streamed <= RUN_CHARACTERS_MAX
+    assert streamed <= RUN_COST_MAX
     assert streamed + sum(line["data"].get("left_out", 0) for line in chunks) == len(
         run_text(long)
     ) + 2 * len(run_text({"say": "Fine."}))
