@@ -14,16 +14,15 @@ from typing import Final
 
 from sidecar.runners.guard import ROOT
 from sidecar.runners.handover import PASSED_ON
-from sidecar.runners.importing import Importer, Recipe
+from sidecar.runners.importing import OURS_FIRST, Importer, Recipe
 from sidecar.runners.prepared import Prepared
 from sidecar.runners.process import SUPERVISED, Launcher
 from sidecar.runners.warm import CHILD
 
-RUN: Final = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+RUN: Final = OURS_FIRST + (
+    "import runpy; del sys.argv[1]; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
-"""As `python -m` does it, with `sidecar`'s own place at the end of the path."""
+"""As `python -m` does it, with the path of a zygote."""
 
 
 class Cold:

@@ -39,10 +39,12 @@ TAIL_BYTES_MAX: Final = 16 * 1024
 QUOTED_LENGTH_MAX: Final = 2_000
 """Kept of what it prints, and quoted in an error: the end of a traceback says what happened."""
 
-ZYGOTE: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from sidecar.runners.zygote import main; main(*sys.argv[2:])"
-)
-"""-P leaves the current folder out of the path; whatever is installed can be imported."""
+OURS_FIRST: Final = "import sys; sys.argv[1] in sys.path or sys.path.insert(0, sys.argv[1]); "
+"""-P leaves the current folder out of the path; whatever is installed can be imported. A sidecar that runs
+from a source tree is followed by the code of that tree, whatever is installed beside it.
+"""
+
+ZYGOTE: Final = OURS_FIRST + "from sidecar.runners.zygote import main; main(*sys.argv[2:])"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
