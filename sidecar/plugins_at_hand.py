@@ -183,11 +183,11 @@ class PluginsAtHand:
 
     def _tell_offer(self) -> None:
         words = ", ".join(self.listed) or "none is in order"
-        log.info("plugins loaded", extra={"plugins": self.listed, "troubles": len(self.found.troubles)})
+        log.info("plugins loaded", extra={"plugins": words, "troubles": len(self.found.troubles)})
         self._say(f"plugins: {words} (crewai {self.crewai})" if self.crewai else f"plugins: {words}")
 
     def _tell(self, sentence: str, traceback: str = "") -> None:
-        log.error(sentence, extra={"traceback": traceback} if traceback else {})
+        log.error(sentence)
         self._say(f"{sentence}\n{traceback.rstrip()}" if traceback else sentence)
 
 
