@@ -22,7 +22,7 @@ from bench.echo import idle_latencies, round_trips
 from bench.idle import memory_of_idle
 from bench.lifecycles import Lifecycles, lifecycles
 
-PARTS = ("lifecycles", "dispatch", "progress", "idle")
+PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews")
 
 
 @dataclass(slots=True)
@@ -64,12 +64,20 @@ class Size:
     pushes: int
     frames: int
     sidecars: int
+    crews: int
 
 
 FULL = Size(
-    rounds=3, tasks=10_000, single_tasks=2_000, seconds=3.0, pushes=200, frames=20_000, sidecars=2_000
+    rounds=3,
+    tasks=10_000,
+    single_tasks=2_000,
+    seconds=3.0,
+    pushes=200,
+    frames=20_000,
+    sidecars=2_000,
+    crews=10,
 )
-QUICK = Size(rounds=1, tasks=200, single_tasks=50, seconds=0.3, pushes=10, frames=500, sidecars=50)
+QUICK = Size(rounds=1, tasks=200, single_tasks=50, seconds=0.3, pushes=10, frames=500, sidecars=50, crews=1)
 
 
 def in_folder(measure: Callable[[Path], None]) -> None:
@@ -157,11 +165,35 @@ def measure_idle(figures: Figures, size: Size) -> None:
     in_folder(once)
 
 
+def measure_crews(figures: Figures, size: Size) -> None:
+    from bench.crews import memory_of_a_sidecar, starts
+
+    note(f"{size.crews} crews forked and {size.crews} spawned, in turns")
+
+    def once(folder: Path) -> None:
+        found = starts(folder, rounds=size.crews)
+        for name, timed in (("forked", found.forked), ("spawned", found.spawned)):
+            for first, whole in zip(timed.first, timed.whole, strict=True):
+                figures.add(f"crew {name}: order to first frame", first * 1e3, "ms")
+                figures.add(f"crew {name}: order to result", whole * 1e3, "ms")
+        figures.add("crew forked: private memory with its guard", found.forked_kib / 1024, "MiB (goal: 40)")
+        figures.add("crew spawned: private memory with its guard", found.spawned_kib / 1024, "MiB")
+
+    in_folder(once)
+    first = "order to first frame"
+    ratio = figures.median(f"crew forked: {first}") / figures.median(f"crew spawned: {first}")
+    figures.add(f"RATIO crew forked / spawned, {first}", ratio, "(goal: at most 0.10)")
+    whole = figures.median("crew forked: order to result") / figures.median("crew spawned: order to result")
+    figures.add("RATIO crew forked / spawned, order to result", whole, "")
+    in_folder(lambda folder: figures.add("sidecar after a crew", memory_of_a_sidecar(folder) / 1024, "MiB"))
+
+
 MEASURES = {
     "lifecycles": measure_lifecycles,
     "dispatch": measure_dispatch,
     "progress": measure_progress,
     "idle": measure_idle,
+    "crews": measure_crews,
 }
 
 

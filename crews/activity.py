@@ -232,7 +232,8 @@ TOOL_TROUBLES: Final = {
 def _tool_trouble(story: Story, source: Any, event: Any, now: Moment) -> Iterable[Told]:
     why = getattr(event, "error", None) or getattr(event, "failure", None)
     why = getattr(why, "message", None) or why
-    text = f"{named(event.tool_name, 'A tool')} {TOOL_TROUBLES[event.type]}: {reason(why)}"
+    reason_given = opening(why) or "no reason given"
+    text = f"{named(event.tool_name, 'A tool')} {TOOL_TROUBLES[event.type]}: {reason_given}"
     yield story.warning(event, text, "tool", now)
 
 

@@ -94,10 +94,11 @@ class Listener:
         news = self._news(entry.message)
         if entry.kind == "chunk":
             news.pop("usage", None)  # it goes with what tells the end of the call
-        if not self._pace.has_room(1 + len(news), now.s, is_weighty=entry.is_weighty):
+        is_trouble = entry.level != "info"
+        if not self._pace.has_room(1 + len(news), now.s, is_weighty=entry.is_weighty, is_trouble=is_trouble):
             self._left_out += 1
             return
-        if not entry.is_weighty:
+        if not (entry.is_weighty or is_trouble):
             self._say_what_was_left_out()
         self._percent_said = self.story.meter.percent
         if "usage" in news:
@@ -123,7 +124,8 @@ class Listener:
         if self._left_out:
             count, self._left_out = self._left_out, 0
             noun = "line was" if count == 1 else "lines were"
-            self._line.say(log=f"{count} {noun} left out: more was done than can be told", kind="warning")
+            text = f"{count} {noun} left out: more was done than can be told"
+            self._line.say(log=text, level="info", kind="warning")
 
     def _admit(self, kind: str, error: Exception) -> None:
         """Say, once for each kind of event, that it could not be told."""
@@ -160,7 +162,12 @@ def by_the_best_way(listener: Listener) -> contextlib.AbstractContextManager[Non
         from crewai.events import stream_context  # noqa: PLC0415  undocumented: it may be gone in another version
     except ImportError:
         return by_bus(listener)
-    return by_sink(listener, stream_context)
+    named = ("add_stream_sink", "reset_stream_sinks")
+    return (
+        by_sink(listener, stream_context)
+        if all(hasattr(stream_context, n) for n in named)
+        else by_bus(listener)
+    )
 
 
 @contextmanager

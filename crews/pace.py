@@ -18,20 +18,22 @@ LINES_BURST: Final = 60
 
 
 class Pace:
-    """A bucket of lines that fills with time. What is weighty may overdraw it by as much again."""
+    """A bucket of lines that fills with time. Trouble may overdraw it by as much again; what is weighty is
+    said whatever is in it.
+    """
 
     def __init__(self, now_s: float) -> None:
         self._left = float(LINES_BURST)
         self._at_s = now_s
 
-    def has_room(self, lines: int, now_s: float, *, is_weighty: bool = False) -> bool:
+    def has_room(
+        self, lines: int, now_s: float, *, is_weighty: bool = False, is_trouble: bool = False
+    ) -> bool:
         """May so many lines be said now? Then they count as said."""
         self._left = min(LINES_BURST, self._left + LINES_PER_S * max(0.0, now_s - self._at_s))
         self._at_s = now_s
-        if is_weighty:
-            self._left = max(-LINES_BURST, self._left - lines)
-            return True
-        if self._left < lines:
+        lowest = -LINES_BURST if is_trouble else 0
+        if not is_weighty and self._left - lines < lowest:
             return False
-        self._left -= lines
+        self._left = max(-LINES_BURST, self._left - lines)
         return True

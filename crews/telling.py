@@ -38,7 +38,7 @@ class Told(msgspec.Struct, frozen=True):
     level: str = "info"
     message: str | None = None
     is_weighty: bool = False
-    """Said even when too much is said: a beginning or end of the crew or a task, or trouble."""
+    """Said even when too much is said: beginnings and ends of crew and tasks, failures of agents."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -77,7 +77,8 @@ class Story:
 
     def failed(self, node: Node, what: str, event: Any, now: Moment, level: str = "error") -> Told:
         text = f"{what}: {reason(getattr(event, 'error', None))}"
-        return Told(text, node.kind, self.members(node, "failed", now), level=level, is_weighty=True)
+        found = self.members(node, "failed", now)
+        return Told(text, node.kind, found, level=level, is_weighty=level == "error")
 
     def remark(
         self, event: Any, text: str, kind: str, now: Moment, *, message: str | None = None, **more: Any
@@ -93,7 +94,7 @@ class Story:
     def warning(self, event: Any, text: str, kind: str, now: Moment) -> Told:
         """A remark about trouble that the crew may get over."""
         told = self.remark(event, text, kind, now)
-        return msgspec.structs.replace(told, level="warning", is_weighty=True)
+        return msgspec.structs.replace(told, level="warning")
 
     def streamed(self, piece: Piece, t_ms: int) -> Told:
         """Text of a model, as it comes: it hangs at its call."""

@@ -30,12 +30,15 @@ def history(client: HubClient, task_id: str) -> Iterator[dict[str, Any]]:
 
 
 def log_lines(client: HubClient, task_id: str, after: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """The kept lines of a task's log, oldest first, each with the place that its page reaches to."""
-    place: int | None = after
-    while place is not None:
+    """The kept lines of a task's log, oldest first, each with the place that its page reaches to. Lines that
+    are on their way to the disk have no place yet: they come once more with the next look.
+    """
+    place, is_full = after, True
+    while is_full:
         page = client.get(f"/api/tasks/{task_id}/log", after=place, limit=PAGE_LINES)
-        yield from ((line, page["next"]) for line in page["lines"])
-        place = page["next"] if page["count"] == PAGE_LINES else None
+        place, is_full = page["next"] or place, page["count"] == PAGE_LINES
+        for line in page["lines"]:
+            yield line, place
 
 
 def say_log(output: Output, lines: Iterable[dict[str, Any]]) -> None:
@@ -45,6 +48,16 @@ def say_log(output: Output, lines: Iterable[dict[str, Any]]) -> None:
             output.line(output.paint("— another attempt —", "soft"))
         for step in told(of_run, is_whole=True):
             output.line(output.paint(step.indented, step.tone) if step.tone else step.indented)
+
+
+BEGINS: Final = frozenset({"task_queued", "task_assigned", "task_accepted", "task_resumed"})
+
+
+def rank_of(item: dict[str, Any]) -> int:
+    """What comes first of one millisecond: a run begins, says its lines, and then the fact that follows."""
+    if item["event"] == "task_log":
+        return 1
+    return 0 if item["event"] in BEGINS else 2
 
 
 class Untold(NamedTuple):
@@ -70,7 +83,7 @@ class Account:
         events = list(history(self._client, self._task_id))
         lines = self.untold_lines()
         found = [Untold(item, 0) for item in events if self.is_new_event(item["cursor"])]
-        return sorted([*found, *lines], key=lambda one: one.item["timestamp"])
+        return sorted([*found, *lines], key=lambda one: (one.item["timestamp"], rank_of(one.item)))
 
     def untold_lines(self) -> list[Untold]:
         """The same of the log alone. Whoever asks again after a failure misses nothing: first all is read."""

@@ -38,6 +38,7 @@ class Following:
         self._words = ""
         self._story = Story()
         self._tells_steps = False
+        self._questions: set[str] = set()
         self._foot = FootLine(output, wall_ms)
         self._answering = Answering(client, output, self._foot, task_id) if can_ask(output) else None
 
@@ -115,11 +116,26 @@ class Following:
     # -- saying
 
     def _say(self, item: dict[str, Any]) -> None:
-        with self._foot.lifted():
-            say_event(self._output, item, task_is_known=True)
+        if not self._is_told_by_steps(item):
+            with self._foot.lifted():
+                say_event(self._output, item, task_is_known=True)
         if item["event"] == "task_accepted":
             self._story, self._tells_steps = Story(), False
             self._foot.begin(item["timestamp"])
+
+    def _is_told_by_steps(self, item: dict[str, Any]) -> bool:
+        """Whether a person has read it already as a step of the run; a program gets every event."""
+        payload = item.get("payload") or {}
+        if self._output.is_json or not self._tells_steps:
+            return False
+        if item["event"] == "input_required":
+            return self._is_known_question(str(payload.get("prompt", "")))
+        return item["event"] == "input_ack" or (item["event"] == "task_done" and payload.get("kept") is True)
+
+    def _is_known_question(self, prompt: str) -> bool:
+        is_known = prompt in self._questions
+        self._questions.add(prompt)
+        return is_known
 
     def _passing(self, item: dict[str, Any]) -> None:
         if item["event"] == "task_log":
@@ -149,7 +165,7 @@ class Following:
             with self._foot.lifted():
                 say_missing(self._output, missing)
         step = self._story.heard(item.get("payload") or {})
-        if step is not None:
+        if step is not None and not (step.kind == "question" and self._is_known_question(step.text)):
             self._tells_steps = self._tells_steps or step.kind in ("crew", "task", "agent")
             with self._foot.lifted():
                 say_step(self._output, item, step)

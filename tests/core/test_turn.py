@@ -19,7 +19,7 @@ from protocol.frames import (
     TaskFailed,
     TaskRejected,
 )
-from protocol.ids import Generation, Seq, TaskId
+from protocol.ids import AgentId, Generation, Seq, TaskId
 from tests.core.stage import Stage, working
 
 ROLLS = [0.5] * 300
@@ -330,6 +330,18 @@ def test_history_that_was_shown_lost_stays_so_when_the_letter_is_asked_again() -
     stage.tell(dial)
     assert [stage.task(task_id).strikes for task_id in (first, second)] == [1, 1]
     assert stage.marks[peer.instance_id] == 7
+
+
+def test_a_welcome_after_lost_history_does_not_wait_for_a_row_of_somebody_else() -> None:
+    stage = Stage()
+    peer = stage.peer("a")
+    peer.link_id = stage.new_link(peer)
+    dial = AgentIdentified(sender=peer.sender, name="a", holding=(), seq_next=Seq(8))
+    push = TaskSubmitted(task_id=stage.new_id(), spec=Spec(assign_to=AgentId("b")))
+    settled = (turn := Turn(stage.board, [push, dial], stage.now, ROLLS)).settle(frozenset((push.task_id,)))
+    assert any(isinstance(change, MarkMoved) for change in turn.changes)
+    assert settled.again == (0,)
+    assert any(isinstance(one, Tell) and isinstance(one.frame, Identified) for one in settled.effects)
 
 
 def test_a_cancel_of_a_row_that_came_back_without_its_link_waits_for_a_grace() -> None:

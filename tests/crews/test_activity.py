@@ -133,7 +133,7 @@ def test_a_failure_is_told_with_its_cause_at_every_level_above_it() -> None:
     play.end("task_failed", error="401 wrong key", **task("write"))
     play.end("crew_kickoff_failed", error="401 wrong key", crew_name="crew")
     assert [(entry.text, entry.level, entry.is_weighty) for entry in play.told[4:]] == [
-        ("The model m failed: 401 wrong key", "warning", True),
+        ("The model m failed: 401 wrong key", "warning", False),
         ("Writer failed: 401 wrong key", "error", True),
         ("write failed: 401 wrong key", "error", True),
         ("The crew failed: 401 wrong key", "error", True),
@@ -184,7 +184,7 @@ def test_trouble_on_the_way_is_a_warning_with_its_reason(event: dict[str, Any], 
         (entry,) = play.end(**event)
     else:
         (entry,) = play.event(**event)
-    assert (entry.text, entry.level, entry.is_weighty) == (sentence, "warning", True)
+    assert (entry.text, entry.level) == (sentence, "warning")
     assert entry.data["parent"] == 3
 
 

@@ -1,6 +1,6 @@
 """Streamed text: few lines of many pieces, nothing lost that is not counted."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crews.chunks import (
@@ -39,6 +39,7 @@ def test_twenty_thousand_pieces_in_two_seconds_are_some_twenty_lines() -> None:
     assert all(len(line.text) <= LINE_CHARACTERS_MAX for line in lines)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.text(max_size=30), st.floats(0, 0.2), st.booleans()), max_size=60

@@ -25,8 +25,12 @@ def test_what_is_inside_a_scope_that_is_not_shown_hangs_at_what_is_around_it() -
     stage, lineage = Stage(), Lineage()
     lineage.begin(stage.begin("crew_kickoff_started"), "crew", "c")
     agent = lineage.begin(stage.begin("agent_execution_started"), "agent", "a")
-    lineage.pass_through(stage.begin("flow_started"))
-    assert lineage.begin(stage.begin("llm_call_started"), "model", "m").parent == agent.number
+    flow = stage.begin("flow_started")
+    lineage.pass_through(flow)
+    lineage.begin(stage.begin("agent_execution_started"), "agent", "somebody else meanwhile")
+    call = stage.event("llm_call_started")
+    call.parent_event_id = flow.event_id
+    assert lineage.begin(call, "model", "m").parent == agent.number
 
 
 def test_an_agent_that_was_delegated_to_hangs_at_the_tool() -> None:

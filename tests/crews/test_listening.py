@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from crews import clock
-from crews.listening import HELD_MAX, InOrder, Listener
+from crews.listening import HELD_MAX, InOrder, Listener, by_the_best_way
 from crews.pace import LINES_BURST
 from crews.progress import Meter
 from crews.telling import Story
@@ -156,6 +156,7 @@ def test_a_crew_that_does_too_much_is_told_in_part_and_that_is_said() -> None:
     assert line.of_kind("task")[-1]["data"]["state"] == "ended"
     listener.close_talk()
     told = sum(int(entry["log"].split()[0]) for entry in line.of_kind("warning"))
+    assert {entry["level"] for entry in line.of_kind("warning")} == {"info"}
     assert told == 20 * LINES_BURST - len(line.of_kind("tool"))
 
 
@@ -171,8 +172,9 @@ def test_what_still_waits_is_said_at_the_end() -> None:
 @pytest.mark.usefixtures("stopped_clock")
 def test_tokens_that_were_left_out_of_the_talk_are_said_at_the_end() -> None:
     listener, line, stage = a_listener()
-    for _ in range(LINES_BURST):
+    for _ in range(3 * LINES_BURST):
         listener(None, stage.event("memory_save_failed", error="full"))
+    assert LINES_BURST < len(line.of_kind("warning")) <= 2 * LINES_BURST
     listener(None, stage.begin("llm_call_started", **call(1, "Writer", "write")))
     usage = {"prompt_tokens": 7, "completion_tokens": 2}
     listener(None, stage.end("llm_call_completed", usage=usage, **call(1, "Writer", "write")))
@@ -185,6 +187,20 @@ def test_an_event_that_is_no_event_is_a_warning() -> None:
     listener, line, _ = a_listener()
     listener(None, SimpleNamespace(type="task_started"))
     assert line.lines[-1]["log"].startswith("an event could not be told (task_started): AttributeError")
+
+
+@pytest.mark.parametrize("gone", [None, ModuleType("without its names")], ids=["the module", "its names"])
+def test_where_the_sink_is_gone_the_bus_is_listened_to(
+    gone: ModuleType | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = pytest.importorskip("crewai.events", reason="crewai is not installed")
+    monkeypatch.delattr(events, "stream_context", raising=False)
+    monkeypatch.setitem(sys.modules, "crewai.events.stream_context", gone)
+    if gone is not None:
+        monkeypatch.setattr(events, "stream_context", gone, raising=False)
+    way: Any = by_the_best_way(a_listener()[0])
+    assert way.gen.__name__ == "by_bus"
+    way.gen.close()
 
 
 def test_events_that_come_out_of_order_are_heard_in_theirs() -> None:

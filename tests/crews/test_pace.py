@@ -23,6 +23,14 @@ def test_what_is_weighty_is_always_said_and_the_rest_waits_for_it() -> None:
     assert pace.has_room(1, overdrawn_s + 0.1)
 
 
+def test_trouble_may_overdraw_by_as_much_again_and_no_further() -> None:
+    """A crew that fails in a loop must not crowd out everything else."""
+    pace = Pace(0.0)
+    said = [pace.has_room(1, 0.0, is_trouble=True) for _ in range(2 * LINES_BURST + 1)]
+    assert said == [True] * (2 * LINES_BURST) + [False]
+    assert pace.has_room(1, 0.0, is_weighty=True)
+
+
 def test_a_clock_that_stands_still_gives_nothing() -> None:
     pace = Pace(100.0)
     assert pace.has_room(LINES_BURST, 100.0)

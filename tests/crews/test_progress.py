@@ -1,6 +1,6 @@
 """How far a crew is: nearer with each call, never back, never done before the result."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crews.progress import CEILING, Meter
@@ -24,6 +24,7 @@ def test_a_crew_of_three_goes_up_as_it_works() -> None:
     assert seen == [1, 11, 33, 35, 44, 66, 68, 77, 99]
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(0, 3))
 def test_progress_never_falls_and_never_says_that_it_is_done(
     steps: list[tuple[str, str]], begun_at: int

@@ -74,6 +74,7 @@ def followed(
     return int(code), out.getvalue().splitlines()
 
 
+TOLD_BY_STEPS = ("task_done", "input_required", "input_ack")
 SNAPSHOT = HubEvent("snapshot", {}, "e:0")
 COMPLETES = HubEvent("completes", {}, None)
 
@@ -121,6 +122,26 @@ def test_a_gap_in_the_feed_is_said_and_what_was_kept_of_it_is_told() -> None:
     assert [one[10:] for one in said[:5]] == [*(f"      number {n}" for n in (1, 2, 3, 4)), "      the fifth"]
 
 
+def test_what_a_step_has_said_is_no_event_once_more() -> None:
+    hub = Recorded([SNAPSHOT, COMPLETES])
+    hub.lines = [line(1, "Task 1/2", kind="task"), line(2, "Which one?", kind="question")]
+    hub.events = [event(n, name, prompt="Which one?", kept=True) for n, name in enumerate(TOLD_BY_STEPS, 1)]
+    assert [one[10:] for one in followed(hub)[1][:2]] == ["  Task 1/2", "Which one?"]
+    without = Recorded([SNAPSHOT, COMPLETES])
+    without.events = hub.events
+    found = [one[10:].split()[0] for one in followed(without)[1] if one[:1].isdigit()]
+    assert found == [*TOLD_BY_STEPS, "task_complete"], "without steps the events are the story"
+
+
+def test_of_one_moment_lines_stand_between_a_runs_beginning_and_what_followed() -> None:
+    hub = Recorded([SNAPSHOT, COMPLETES])
+    hub.events = [{**event(1, name), "timestamp": 7_000} for name in ("task_accepted", "input_required")]
+    hub.events[1]["cursor"] = "e:2"
+    hub.lines = [{**line(1, "a step"), "timestamp": 7_000}]
+    said = followed(hub)[1]
+    assert [one[10:].split()[0] for one in said[:3]] == ["task_accepted", "a", "input_required"]
+
+
 def test_progress_that_a_step_has_said_is_no_line_of_its_own() -> None:
     task = HubEvent(
         "task_log", {"task_id": TASK, "timestamp": 1, "payload": line(1, "Task 1/1", kind="task")}, None
@@ -151,6 +172,22 @@ def test_an_account_that_could_not_be_read_is_read_whole_the_next_time() -> None
         account.untold()
     assert [one.item["event"] for one in account.untold()] == ["task_accepted", "task_log"]
     assert account.untold() == []
+
+
+def test_lines_on_their_way_to_the_disk_are_looked_for_again() -> None:
+    hub = Recorded([])
+    pages = iter([([line(1)], None), ([line(1), line(2)], 1), ([line(2), line(3)], 3)])
+    asked: list[int] = []
+
+    def get(path: str, **query: Any) -> dict[str, Any]:
+        asked.append(query["after"])
+        rows, place = next(pages)
+        return {"lines": rows, "count": len(rows), "next": place}
+
+    hub.get = get  # type: ignore[method-assign]  # the log of a hub that writes it down meanwhile
+    account = Account(hub, TASK)  # type: ignore[arg-type]  # as above
+    assert [[one.item["payload"]["n"] for one in account.untold_lines()] for _ in range(3)] == [[1], [2], [3]]
+    assert asked == [0, 0, 1]
 
 
 def test_a_long_log_is_read_page_by_page() -> None:

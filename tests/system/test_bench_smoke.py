@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(240)
 def test_the_bench_measures_everything_it_promises() -> None:
+    pytest.importorskip("crewai", reason="crewai is not installed")
     run = subprocess.run(
         [sys.executable, "-m", "bench", "--quick", "--json"],
         cwd=ROOT,
@@ -35,6 +36,10 @@ def test_the_bench_measures_everything_it_promises() -> None:
         "progress frames to a watcher",
         "each idle sidecar adds",
         "RATIO lifecycles in batches, full / bare echo",
+        "crew forked: order to first frame",
+        "crew spawned: order to first frame",
+        "crew forked: private memory with its guard",
+        "sidecar after a crew",
     ):
         assert rows[figure] > 0, figure
     assert rows["  left out, with a gap said"] >= 0
