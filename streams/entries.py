@@ -8,7 +8,7 @@ where it names one, so that whoever asked gets an answer (L82). Pure: knows no c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -113,28 +113,48 @@ def read_result(fields: Fields) -> Result | Malformed:
 
 def fields_of_request(request: Request, published_at_s: int) -> dict[str, str]:
     """The entry that asks for this run."""
-    return _fields(
-        {
-            "plugin_run_id": request.plugin_run_id,
-            "plugin_name": request.plugin_name,
-            "user_id": request.user_id,
-            "settings": request.settings,
-        },
-        published_at_s,
-    )
+    return {
+        names.PAYLOAD: _text(
+            {
+                "plugin_run_id": request.plugin_run_id,
+                "plugin_name": request.plugin_name,
+                "user_id": request.user_id,
+                "settings": request.settings,
+            }
+        ),
+        names.PUBLISHED_AT: str(published_at_s),
+        names.VERSION: names.SCHEMA_VERSION,
+    }
 
 
-def fields_of_result(result: Result, published_at_s: int) -> dict[str, str]:
+def fields_of_result(result: Result) -> dict[str, str]:
     """The entry that says how a run ended: all four members, null where there is nothing."""
-    return _fields(
-        {
-            "plugin_run_id": result.plugin_run_id,
-            "status": result.status,
-            "output": result.output,
-            "error": result.error,
-        },
-        published_at_s,
-    )
+    error = result.error
+    return {
+        names.PAYLOAD: _text(
+            {
+                "plugin_run_id": result.plugin_run_id,
+                "status": result.status,
+                "output": result.output,
+                "error": error if error is None else error[: names.ERROR_LENGTH_MAX],
+            }
+        ),
+        names.VERSION: names.SCHEMA_VERSION,
+    }
+
+
+def fields_for_parking(fields: Fields, reason: str, stream: str, entry_id: str) -> dict[str, str | bytes]:
+    """A copy for a person to look at: cut to a size, and without the credentials that settings may hold."""
+    others = [name for name in fields if name != names.PAYLOAD.encode()][: names.PARKED_FIELDS_MAX]
+    kept: dict[str, str | bytes] = {
+        name[: names.PARKED_BYTES_MAX].decode(errors="replace"): fields[name][: names.PARKED_BYTES_MAX]
+        for name in others
+    }
+    payload = fields.get(names.PAYLOAD.encode())
+    if payload is not None:
+        kept[names.PAYLOAD] = _without_credentials(payload)[: names.PARKED_BYTES_MAX]
+    said = {names.DEAD_REASON: reason, names.DEAD_STREAM: stream, names.DEAD_ENTRY: entry_id}
+    return {**kept, **said}
 
 
 # --- reading, member by member ------------------------------------------------------------------------------
@@ -193,13 +213,27 @@ def _text_fault(member: str, value: object) -> str | None:
     return None if value is None or isinstance(value, str) else f"`{member}` must be a string or null"
 
 
-def _fields(payload: dict[str, object], published_at_s: int) -> dict[str, str]:
-    return {
-        names.PAYLOAD: _encode(payload).decode(),
-        names.PUBLISHED_AT: str(published_at_s),
-        names.VERSION: names.SCHEMA_VERSION,
-    }
+def _text(payload: dict[str, object]) -> str:
+    return _encode(payload).decode()
 
 
-MEMBERS: Final = ("plugin_run_id", "plugin_name", "user_id", "settings")
-"""Of a request's payload, in the order in which they are written."""
+# --- parking ------------------------------------------------------------------------------------------------
+
+
+def _without_credentials(payload: bytes) -> bytes:
+    """Members whose name begins with `_` are a run's keys; what cannot be read is cut out whole."""
+    if b'"_' not in payload and b'"\\u005f' not in payload.lower():
+        return payload
+    try:
+        found = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b"(not JSON, and it may hold credentials)"
+    return _encode(_kept(found))
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _kept(member) for name, member in value.items() if not name.startswith("_")}
+    if isinstance(value, list):
+        return [_kept(member) for member in value]
+    return value

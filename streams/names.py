@@ -40,6 +40,17 @@ DEAD: Final = "plugin:dead"
 DEAD_LENGTH_MAX: Final = 1_000
 """For a person to look at; older ones go."""
 
+PARKED_BYTES_MAX: Final = 64 * 1024
+"""Of each field of such a copy: enough to see what is wrong with it."""
+
+PARKED_FIELDS_MAX: Final = 32
+"""So many besides the payload; ours have two."""
+
+DEAD_REASON: Final = "dead_reason"
+DEAD_STREAM: Final = "dead_stream"
+DEAD_ENTRY: Final = "dead_entry_id"
+"""Fields that such a copy has besides its own."""
+
 DELIVERIES_MAX: Final = 5
 """An entry that was handed out so often and never finished kills whoever takes it (L81)."""
 
@@ -49,15 +60,20 @@ RUN_MS_MAX: Final = 600_000
 CLAIM_MARGIN_MS: Final = 60_000
 """Beyond that: publishing the result takes its time, and a clock may be off."""
 
-CLAIM_EVERY_MS: Final = 15_000
-"""How often a reader looks for entries that their consumer has abandoned."""
+TEND_EVERY_MS: Final = 15_000
+"""How often a reader says of the entries in its hands that it is at them, and looks for abandoned ones."""
+
+NAMES_KEPT_MS: Final = 86_400_000
+"""A consumer of ours that has been gone for a day and holds nothing is forgotten."""
+
+CONSUMER_PREFIX: Final = "crewhub-"
 
 MARKER_KEPT_S: Final = 7 * 86_400
 """How long Redis remembers that something was published, so that a repeat after a crash is none. Longer than
 any hub is away with an outbox that matters."""
 
 REQUEST_MARKER: Final = "crewhub:request:"
-RESULT_MARKER: Final = "crewhub:result:"
+RUN_MARKER: Final = "crewhub:run:"
 FINAL_MARKER: Final = "crewhub:final:"
 
 ENTRY_BYTES_MAX: Final = 1024 * 1024
@@ -78,4 +94,4 @@ ERROR_LENGTH_MAX: Final = 8 * 1024
 CHANNEL_LENGTH_MAX: Final = 512
 """Of a stream id, which is the channel's name."""
 
-assert RUN_MS_MAX + CLAIM_MARGIN_MS > RUN_MS_MAX, "an entry in hand is never claimed by its own age"
+assert TEND_EVERY_MS * 4 <= CLAIM_MARGIN_MS, "an entry in hand is renewed long before it counts as abandoned"

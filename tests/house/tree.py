@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("protocol", "console", "hub", "sidecar", "plugins", "crews")
+PACKAGES = ("protocol", "console", "streams", "hub", "sidecar", "plugins", "crews")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
