@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from hub.census import Cap, Trusted, sockets_max_of_process
 from hub.errors import ConfigurationError
 from hub.guards import GuardedConfig, GuardedHttp, GuardedWebSocket
 from hub.life import EXIT_CONFIGURATION, Life
-from hub.settings import Settings
+from hub.settings import Settings, with_kept_names
 from protocol.limits import WEBSOCKET_BYTES_MAX
 
 USER_TIMEOUT_MS: Final = 30_000
@@ -230,7 +231,7 @@ def main() -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     try:
-        chosen = choose(Settings, prefix="HUB_")
+        chosen = choose(Settings, prefix="HUB_", environ=with_kept_names(os.environ))
         logging.getLogger("hub").setLevel(chosen.settings.log_level.upper())
         return serve(chosen.settings, ready)
     except (OptionError, ConfigurationError) as error:

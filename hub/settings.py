@@ -7,9 +7,10 @@ environment only where this user keeps state: `console/options.py` knows the ori
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from hub.errors import ConfigurationError
 from protocol import limits
@@ -49,11 +50,28 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "turn_letters_max": (1, 10_000),
     "ring_events": (100, 1_000_000),
     "turns_bytes": (0, 1 << 40),
+    "streams_runs_max": (1, 10_000),
+    "runs_kept_ms": (60 * SECOND, 366 * DAY),
 }
 """What each number may be; both ends are allowed."""
 
 SILENCE_MARGIN_MS: Final = 3 * SECOND
 """The sweep that finds silent links comes every 2.5 s."""
+
+
+KEPT_NAMES: Final = {"REDIS_URL": "HUB_REDIS", "PLUGIN_DIR": "HUB_PLUGINS"}
+"""Variables of existing deployments that go on working, and what they are called here."""
+
+
+def with_kept_names(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which the variables of existing deployments have their new names too; a new name
+    that is there already, or its file, is the stronger one.
+    """
+    found = dict(environ)
+    for kept, name in KEPT_NAMES.items():
+        if environ.get(kept) and f"{name}_FILE" not in environ:
+            found.setdefault(name, environ[kept])
+    return found
 
 
 def state_folder() -> Path:
@@ -88,6 +106,28 @@ class Settings:
     """Origins of browsers beside the hub's own."""
     open_onboarding: bool = False
     """Let anyone register an agent, without a join code."""
+
+    # --- runs, and the Redis that other services share with this hub (docs/integrations.md)
+    redis: str = field(default="", repr=False)
+    """`redis://`, `rediss://` or `redis+sentinel://`; empty: none. It may hold a password: better in a file
+    (HUB_REDIS_FILE)."""
+    streams_consume: bool = True
+    """With a Redis: run what other services ask for on `plugin:requests`."""
+    streams_runs_max: int = 100
+    """Runs asked for there that are under way here at once; the rest waits for whoever has a hand free."""
+    runs_by: Literal["fleet", "streams"] = "fleet"
+    """Who does the runs that are asked for here: this hub's own agents, or workers that only speak streams.
+    Without a Redis the latter fail at once, with a sentence."""
+    runs_kept_ms: int = DAY
+    """How long a run is kept after its end."""
+    plugins: tuple[str, ...] = ()
+    """Folders of plugins whose documents this hub reads, never their code; `shipped` is the packaged ones."""
+    hooks: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Webhooks that start a task, by name."""
+    calls: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Webhooks that do a task, by the name of the plugin they stand for."""
+    hooks_allow_private: bool = False
+    """Whether those may lie in a private network, or on this machine."""
 
     # --- timers (reliability §3.3)
     head_ms: int = 5 * SECOND
@@ -161,6 +201,11 @@ more."""
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("tls_cert and tls_key belong together: give both or none")
+
+    @property
+    def consumes_requests(self) -> bool:
+        """Whether this hub reads requests. One that publishes its own there would only take them back."""
+        return bool(self.redis) and self.streams_consume and self.runs_by == "fleet"
 
     @property
     def silence_ms(self) -> int:

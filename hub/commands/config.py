@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import Any, Final
 
@@ -9,7 +10,8 @@ import click
 
 from console.output import CommandFailed, Exit, Output
 
-SECRET: Final = frozenset({"token"})
+SECRET: Final = frozenset({"token", "redis", "hooks", "calls"})
+"""Shown as set or not: they are secrets, or may hold one."""
 
 
 @click.group("config")
@@ -26,12 +28,12 @@ def show(config_file: str | None, as_json: bool | None) -> None:
 
     from console.options import OptionError, choose, config_files
     from hub.errors import ConfigurationError
-    from hub.settings import Settings
+    from hub.settings import Settings, with_kept_names
 
     output = Output(as_json)
     try:
         files = config_files("hub", Path(config_file) if config_file else None)
-        chosen = choose(Settings, prefix="HUB_", files=files)
+        chosen = choose(Settings, prefix="HUB_", files=files, environ=with_kept_names(os.environ))
     except (OptionError, ConfigurationError) as error:
         raise CommandFailed(str(error), Exit.USAGE) from error
     for notice in chosen.notices:

@@ -7,6 +7,7 @@ Never shows a token but the very first.
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS")
 @click.option("--allow-origin", "allowed_origins", multiple=True, metavar="ORIGIN")
 @click.option("--insecure", is_flag=True, default=None, help="Plain http beyond this machine.")
+@click.option("--redis", metavar="URL", help="The Redis that other services share; or REDIS_URL.")
+@click.option("--plugins", multiple=True, metavar="DIR", help="Plugin folders, or `shipped`; or PLUGIN_DIR.")
 @click.option("--config", "config_file", metavar="FILE", help="This file instead of ./hub.toml.")
 def command(config_file: str | None, **flags: Any) -> None:
     """Run a hub. It needs nothing but a folder to write to.
@@ -68,11 +71,12 @@ def settings_of(flags: dict[str, Any], config_file: str | None, output: Output) 
 
     from console.options import OptionError, choose, config_files
     from hub.errors import ConfigurationError
-    from hub.settings import Settings
+    from hub.settings import Settings, with_kept_names
 
     try:
         files = config_files("hub", Path(config_file) if config_file else None)
-        chosen = choose(Settings, prefix="HUB_", flags=flags, files=files)
+        environ = with_kept_names(os.environ)
+        chosen = choose(Settings, prefix="HUB_", flags=flags, files=files, environ=environ)
     except (OptionError, ConfigurationError) as error:
         raise CommandFailed(str(error), Exit.USAGE) from error
     for notice in chosen.notices:
