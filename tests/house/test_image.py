@@ -1,102 +1,135 @@
-"""The image and the composition, judged by their structure: small rights, and nothing the image lacks."""
+"""The images, judged by their structure: they can be built as they stand, and have no more than they need."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+import tomllib
 
-import yaml
+import pytest
 
-from tests.house.tree import ROOT
+from tests.house.containers import composition, fits, is_sent, lineage, stages
+from tests.house.tree import ROOT, files
 
-IMAGE_LACKS = {"curl", "wget", "nc", "bash", "jq"}
-
-
-def composition() -> dict[str, Any]:
-    loaded = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-    assert isinstance(loaded, dict)
-    return loaded
+IMAGES = ("hub", "sidecar")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def dockerfile() -> list[tuple[str, str]]:
-    """Instruction and arguments, continued lines joined."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    lines = [line for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line and not line.startswith("#")]
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[<>=;~! ]", requirement)[0].lower().replace("_", "-")
 
 
-def test_every_service_has_the_smallest_rights() -> None:
+def locked(image: str) -> dict[str, str]:
+    text = (ROOT / "deploy" / f"{image}.lock.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9][\w.-]*)(?:\[[\w,-]*\])?==([^ \\\n]+)", text, re.MULTILINE))
+
+
+def test_every_file_that_a_stage_copies_is_sent_to_the_build() -> None:
+    """L91: a folder that .dockerignore keeps back makes a Dockerfile that cannot build."""
+    for stage in stages().values():
+        for origin, sources, _ in stage.copies():
+            for source in sources if not origin else []:
+                meant = [name for name in files() if name == source or name.startswith(f"{source}/")]
+                assert meant, f"COPY {source}: no such file"
+                assert [name for name in meant if is_sent(name)] == meant, f"COPY {source}: .dockerignore"
+
+
+def test_every_stage_that_is_named_is_there_before_it_is_used() -> None:
+    """L91."""
+    known: set[str] = set()
+    for name, stage in stages().items():
+        origins = {origin for origin, _, _ in stage.copies() if origin}
+        assert origins | {stage.base} <= known | {"${BASE}"}, name
+        known.add(name)
+
+
+def test_every_service_that_is_built_names_a_stage_and_runs_what_that_one_has() -> None:
+    """L91: composed with an image that has no crewai, a sidecar could run no crew."""
     for name, service in composition()["services"].items():
-        assert service["user"] == "10001:10001", name
-        assert service["read_only"] is True, name
-        assert service["cap_drop"] == ["ALL"], name
-        assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys(), name
+        if "build" in service:
+            assert service["build"] == {"context": ".", "target": name}
+            assert name in IMAGES
+            assert service["image"] == f"crewhub-{name}"
 
 
-def test_every_health_check_uses_what_the_image_has() -> None:
-    """A check that calls a program the image lacks reports every healthy container as sick."""
-    for name, service in composition()["services"].items():
-        check = service["healthcheck"]
-        assert check.keys() == {"test", "interval", "timeout", "retries", "start_period"}, name
-        assert check["test"][:3] == ["CMD", "python", "-c"], name
-        compile(check["test"][3], name, "exec")
-        assert not IMAGE_LACKS & set(re.findall(r"\w+", check["test"][3])), name
+def test_every_package_of_the_wheel_is_in_the_build() -> None:
+    """L91."""
+    copied = {source for _, sources, _ in stages()["wheel"].copies() for source in sources}
+    packages = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    assert packages <= copied
+    assert {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]} <= copied
 
 
-def test_every_volume_and_service_that_is_named_is_declared() -> None:
-    whole = composition()
-    for name, service in whole["services"].items():
-        for mount in service.get("volumes", []):
-            source, target = mount.split(":")[:2]
-            assert source in whole["volumes"], name
-            assert target.startswith("/var/lib/crewhub"), name
-        assert set(service.get("depends_on", {})) <= whole["services"].keys(), name
+def test_nothing_else_is_sent_to_the_build() -> None:
+    for name in (".git/config", ".venv/bin/python", "secrets/tokens/a.token", "tests/waiting.py", "hub.db"):
+        assert not is_sent(name), name
+    assert not is_sent("hub/__pycache__/app.pyc")
+    assert not is_sent("plugins/release-check/crew/__pycache__/crew.pyc")
 
 
-def test_every_command_is_one_that_the_project_installs() -> None:
-    for name, service in composition()["services"].items():
-        assert service["command"][0] in {"hub", "sidecar"}, name
+@pytest.mark.parametrize(
+    ("pattern", "path", "is_meant"),
+    [
+        ("*", "hub", True),
+        ("*", "hub/app.py", False),
+        ("deploy/*.lock.txt", "deploy/hub.lock.txt", True),
+        ("deploy/*.lock.txt", "deploy/k8s/hub.lock.txt", False),
+        ("**/__pycache__", "__pycache__", True),
+        ("**/__pycache__", "hub/api/__pycache__", True),
+        ("**/__pycache__", "hub/__pycache__.py", False),
+    ],
+)
+def test_a_pattern_means_what_docker_says(pattern: str, path: str, is_meant: bool) -> None:
+    assert fits(pattern, path) is is_meant
 
 
-def test_every_option_of_a_service_is_one_that_its_program_knows() -> None:
-    for name, service in composition()["services"].items():
-        program, subcommand, *arguments = service["command"]
-        asked = [str(Path(sys.executable).with_name(program)), subcommand, "--help"]
-        offered = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-        unknown = [
-            word
-            for word in arguments
-            if word.startswith("--") and f"{word} " not in offered.replace("\n", " ")
-        ]
-        assert not unknown, f"{name}: {program} {subcommand} has no {unknown}"
-
-
-def test_a_stopped_sidecar_has_time_to_drain() -> None:
-    sidecar = composition()["services"]["sidecar"]
-    grace_ms = int(sidecar["stop_grace_period"].removesuffix("s")) * 1_000
-    assert int(sidecar["environment"]["SIDECAR_DRAIN_MS"]) < grace_ms
-
-
-def test_the_sidecar_has_no_way_in_to_the_hubs_data() -> None:
-    services = composition()["services"]
-    sources = {
-        name: {mount.split(":")[0] for mount in service["volumes"]} for name, service in services.items()
+@pytest.mark.parametrize(
+    ("image", "extras"), [("hub", {"cli", "redis"}), ("sidecar", {"cli", "redis", "crewai"})]
+)
+def test_an_image_s_lock_has_what_it_needs_at_the_versions_that_are_tested(
+    image: str, extras: set[str]
+) -> None:
+    """L91: what no lock names is not in the image."""
+    optional = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *(one for extra in extras for one in optional[extra])]
+    found = locked(image)
+    assert {name_of(one) for one in wanted} <= found.keys(), "run ./dev lock"
+    whole = (ROOT / "requirements.lock.txt").read_text(encoding="utf-8")
+    strange = {
+        name for name, version in found.items() if f"\n{name}==" not in whole or f"=={version} " not in whole
     }
-    assert not sources["hub"] & sources["sidecar"]
+    assert not strange, "run ./dev lock"
+    tools = {name_of(one) for one in optional["dev"]} - {name_of(one) for one in wanted}
+    assert not {"pytest", "mypy", "ruff", "hatchling"} & found.keys()
+    assert {"pytest", "hatchling"} <= tools
 
 
-def test_the_image_runs_as_a_user_without_rights_on_locked_requirements() -> None:
-    instructions = dockerfile()
-    assert ("USER", "10001:10001") in instructions
-    assert instructions[-1][0] in {"CMD", "ENTRYPOINT"}
-    installs = [rest for word, rest in instructions if word == "RUN" and "pip install" in rest]
-    assert any("--require-hashes" in rest for rest in installs)
+def test_a_hub_s_image_has_no_crewai() -> None:
+    assert "crewai" not in locked("hub")
 
 
-def test_the_image_copies_only_what_is_in_the_repository() -> None:
-    for word, rest in dockerfile():
-        if word == "COPY" and "--from=" not in rest:
-            for source in rest.split()[:-1]:
-                assert (ROOT / source).exists(), f"COPY {source}: no such file"
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_installed_is_locked_by_hashes_and_compiled_by_nobody(image: str) -> None:
+    """Wheels only: so no stage needs a compiler, and the final one has none."""
+    installs = [rest for stage in stages().values() for rest in stage.said("RUN") if " install " in rest]
+    for line in (line for line in installs if "pip" in line):
+        assert "--no-deps /build/dist/crewhub-" in line or "--only-binary :all: --require-hashes" in line, (
+            line
+        )
+    said = " ".join(rest for stage in lineage(image) for _, rest in stage.steps)
+    for word in ("apt", "pip", "gcc", "build-essential", "curl", "wget"):
+        assert not re.search(rf"\b{word}\b", said), f"{image}: {word}"
+    assert "venv --without-pip" in stages()["empty"].said("RUN")[0]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_bytecode_is_made_in_the_build_as_nobody_can_write_it_later(image: str) -> None:
+    filled = stages()[f"{image}-packages"]
+    assert "compileall" in filled.said("RUN")[-1]
+    assert "PYTHONDONTWRITEBYTECODE=1" in stages()["bare"].said("ENV")[0]
+    assert list(stages()[image].copies()) == [(f"{image}-packages", ["/opt/crewhub"], "/opt/crewhub")]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_runs_as_a_user_without_rights(image: str) -> None:
+    whole = lineage(image)
+    assert [rest for stage in whole for rest in stage.said("USER")] == ["10001:10001"]
+    assert whole[-1].steps[-1][0] == "CMD"
+    assert whole[0].base == "${BASE}"

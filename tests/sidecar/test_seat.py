@@ -1,4 +1,4 @@
-"""Several equal containers: each takes a seat of its own, keeps it as another program, leaves it by ending."""
+"""Several equal containers: each takes a seat of its own, keeps it as another program, and leaves it."""
 
 import os
 import subprocess
