@@ -55,6 +55,8 @@ class Committed(Struct, frozen=True):
     """
 
     events: tuple[CommittedEvent, ...] = ()
+    letters: int = 0
+    """How many were put into the outbox."""
     refused: frozenset[TaskId] = frozenset()
     found: tuple[Task, ...] = ()
 

@@ -7,6 +7,7 @@ Never performs one. Order matters within each: changes are written, effects told
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Raw, Struct
 
@@ -109,6 +110,23 @@ class MailKept(Struct, frozen=True, kw_only=True):
     wall_ms: int
 
 
+LetterKind = Literal["final", "result"]
+"""`final` is published on a channel, `result` is an entry of a stream."""
+
+
+class LetterPosted(Struct, frozen=True, kw_only=True):
+    """What Redis must hear, written down beside the end of its task: the outbox is emptied after the commit,
+    by whichever life of the hub comes to it. Dropped when its task's change is.
+    """
+
+    kind: LetterKind
+    key: str
+    """Of the marker by which Redis knows that it has this one already."""
+    target: str
+    payload: Raw
+    task_id: TaskId
+
+
 class EpochRenewed(Struct, frozen=True):
     """The hub has found out that it lost history: cursors of the old epoch are answered with `reset`."""
 
@@ -118,7 +136,15 @@ class EpochRenewed(Struct, frozen=True):
 
 
 Change = (
-    TaskSaved | EventLogged | MarkMoved | InstanceSaved | AgentSaved | StrayKept | MailKept | EpochRenewed
+    TaskSaved
+    | EventLogged
+    | MarkMoved
+    | InstanceSaved
+    | AgentSaved
+    | StrayKept
+    | MailKept
+    | LetterPosted
+    | EpochRenewed
 )
 
 # --- effects: told after the commit ------------------------------------------------------------------------

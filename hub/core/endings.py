@@ -25,6 +25,7 @@ from hub.core.happenings import (
     InputOverdue,
     Moment,
     ProofOverdue,
+    PublisherMissing,
     Rejected,
     RunOverdue,
     StartOverdue,
@@ -32,6 +33,7 @@ from hub.core.happenings import (
 )
 from hub.core.orders import cancel_word, revoke, with_answer
 from hub.core.policy import backoff_ms
+from hub.core.runs import NOT_CONFIGURED
 from hub.core.task import Ending, Fault, State, Task, Timer, TimerKind, Usage
 from hub.core.timers import grace_timer
 from protocol.frames import AckStatus, HubFrame, StopProof
@@ -110,6 +112,13 @@ def expire_start(task: Task, _: StartOverdue, at: Moment) -> Decision:
 def take_stop(task: Task, stopped: Stopped, at: Moment) -> Decision:
     """T13: it stopped, and nobody had asked for that."""
     return strike(task, at, row="T13", cause="stopped", status="stopped")
+
+
+def fail_unpublished(task: Task, _: PublisherMissing, at: Moment) -> Decision:
+    """T16 before anything: there is no way to those who would do it, and trying again makes none."""
+    task = replace(task, error=NOT_CONFIGURED)
+    over = ending(task, "unpublished", Fault.POLICY)
+    return finish(task, State.FAILED, over, row="T16", status="failed")
 
 
 # --- cancelling -------------------------------------------------------------------------------------------

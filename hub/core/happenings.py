@@ -43,6 +43,10 @@ class AnswerGiven(Happening, frozen=True):
     by: str
 
 
+class PublisherMissing(Happening, frozen=True):
+    """It is to be done by workers behind a Redis, and this hub has none."""
+
+
 # --- facts of its holder ----------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from hub.core.endings import (
     expire_input,
     expire_start,
     fail,
+    fail_unpublished,
     give_up_proof,
     miss_proof,
     overrun,
@@ -60,6 +61,7 @@ from hub.core.happenings import (
     Matched,
     Moment,
     ProofOverdue,
+    PublisherMissing,
     Rejected,
     RunOverdue,
     SignOfLife,
@@ -96,6 +98,7 @@ MOVES: Final[dict[State, dict[type[Happening], Move]]] = {
         CancelAsked: cancel_waiting,
         StartOverdue: expire_start,
         HolderBack: await_result,
+        PublisherMissing: fail_unpublished,
     },
     State.ASSIGNED: {
         Accepted: start,

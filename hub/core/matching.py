@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from hub.core.runs import INNER_PREFIX, STREAMS_AGENT
 from hub.core.seats import Agent, Fleet, capability_word, plugin_word
 from hub.core.task import Task
 from protocol.ids import AgentId, TaskId
@@ -37,8 +38,16 @@ class Demand(Struct, frozen=True):
 
 
 def demand_of(task: Task) -> Demand:
+    """A run that goes out by streams asks for the agent that sends it, which offers no plugin itself."""
     spec = task.spec
+    if spec.run is not None and spec.run.route == "streams":
+        return Demand(STREAMS_AGENT, None, frozenset())
     return Demand(spec.assign_to, spec.plugin, frozenset(spec.needed_capabilities))
+
+
+def is_for_anybody(demand: Demand) -> bool:
+    """Neither an agent is named nor a plugin: that is work for the fleet, and for no part of the hub."""
+    return demand.agent_id is None and demand.plugin is None
 
 
 class Scene(Struct, frozen=True):
@@ -53,6 +62,7 @@ Rule = Callable[[Demand, Agent, Scene], bool]
 
 RULES: Final[tuple[tuple[str, Rule], ...]] = (
     ("another_agent_is_meant", lambda d, a, s: d.agent_id is not None and d.agent_id != a.agent_id),
+    ("inner_agent", lambda d, a, s: is_for_anybody(d) and a.agent_id.startswith(INNER_PREFIX)),
     ("hub_is_draining", lambda d, a, s: s.is_hub_draining),
     ("not_connected", lambda d, a, s: a.link_id == 0),
     ("paused", lambda d, a, s: a.record.is_paused),

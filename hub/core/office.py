@@ -19,10 +19,11 @@ from hub.core.events import Sender
 from hub.core.happenings import Decision, Happening, Moment
 from hub.core.lifecycle import move_of
 from hub.core.matching import Waiting
+from hub.core.outgoing import letters_of
 from hub.core.policy import Policy
 from hub.core.seats import Agent, Fleet, Seat
 from hub.core.shelf import Shelf
-from hub.core.task import Holder, Now, State, Task, check_task
+from hub.core.task import Holder, Now, State, Task, check_task, is_begun
 from hub.core.timers import due_ms, loaded
 from hub.core.v1_speech import for_v1
 from protocol.frames import HubFrame
@@ -125,9 +126,7 @@ class Office:
         decision = move(task, happening, Moment(draft.now, self.policy, draft.roll(), self.generation_floor))
         after = decision.task
         if decision.is_saved:
-            after = replace(after, version=task.version + 1, updated_wall_ms=draft.now.wall_ms)
-            check_task(after)
-            draft.changes.append(TaskSaved(after, task.version))
+            after = self._save(task, after, draft)
         if decision.row:
             self.rows[decision.row] += 1
         holder = after.holder or task.holder
@@ -146,6 +145,17 @@ class Office:
                 assert agent is not None
                 self.tell(agent, frame, draft, task.task_id)
         return decision
+
+    def _save(self, before: Task, after: Task, draft: Draft) -> Task:
+        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit."""
+        after = replace(after, version=before.version + 1, updated_wall_ms=draft.now.wall_ms)
+        if after.started_wall_ms is None and is_begun(after):
+            after = replace(after, started_wall_ms=draft.now.wall_ms)
+        check_task(after)
+        draft.changes.append(TaskSaved(after, before.version))
+        if after.is_final and self.policy.has_streams:
+            draft.changes += letters_of(after)
+        return after
 
     def remember(self, task: Task) -> None:
         """What lives in memory until the next change is saved: progress, usage."""

@@ -60,6 +60,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     """After lost history generations go on this far above anything known: more than were issued since any
     backup.
     """
+    has_streams: bool = False
+    """Whether there is a Redis to tell the ends of tasks to; without one nobody could hear of them there."""
     tasks_open_max: int = 500_000
     """Open tasks on one board, about 2 KiB each; one more is answered `overloaded`."""
 

@@ -21,7 +21,7 @@ from hub.core.events import (
     RetryRequested,
     TaskSubmitted,
 )
-from hub.core.happenings import AnswerGiven, CancelAsked
+from hub.core.happenings import AnswerGiven, CancelAsked, PublisherMissing
 from hub.core.matching import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.office import Office
 from hub.core.orders import has_room_for
@@ -50,7 +50,15 @@ def submit(office: Office, event: TaskSubmitted, draft: Draft) -> None:
     else:
         note = "pushed" if event.must_be_connected else "queued"
         created = office.create(task, draft)
-        draft.reply = Granted(note=note, task=created, agent_id=event.spec.assign_to)
+        if is_without_way(office, created):
+            office.apply(created, PublisherMissing(), draft)
+        draft.reply = Granted(note=note, task=office.find(task.task_id), agent_id=event.spec.assign_to)
+
+
+def is_without_way(office: Office, task: Task) -> bool:
+    """Whether it is a run for workers behind a Redis that this hub does not have."""
+    run = task.spec.run
+    return run is not None and run.route == "streams" and not office.policy.has_streams
 
 
 def repeat_of(task: Task, event: TaskSubmitted) -> Granted | Refusal:
@@ -108,7 +116,7 @@ def wrong_state(task: Task) -> Refusal:
 
 def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
     """By hand: a new task with `retry_of`. Terminal is for ever, and times of the first one are its own
-    (L18).
+    (L18). Whoever waited on its channel, or for its run, has been told the end and hears no other (L101).
     """
     task = office.find(event.task_id)
     if task is None:
@@ -120,6 +128,8 @@ def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
             task.spec,
             retry_of=task.task_id,
             idempotency_key=None,
+            stream_id=None,
+            run=None,
             start_by_wall_ms=None,
             run_at_wall_ms=None,
             submitted_by=event.by,

@@ -7,7 +7,7 @@ Never changes one: `lifecycle.py` does. All `*_ms` here are monotonic core time 
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Raw, Struct
 
@@ -145,6 +145,26 @@ class Usage(Struct, frozen=True, kw_only=True):
     cost: float | None = None
 
 
+Origin = Literal["api", "stream", "schedule", "webhook"]
+"""Who asked for a run."""
+
+Route = Literal["fleet", "streams"]
+"""Who does it: agents of this hub, or workers that only speak Redis Streams."""
+
+
+class RunSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes a task the run of a plugin for a user (`runs.py`). Its settings are the task's inputs."""
+
+    plugin_run_id: str
+    user_id: int
+    plugin_id: str = ""
+    """As the caller named the plugin; the plugin's name is the task's."""
+    origin: Origin = "api"
+    route: Route = "fleet"
+    digest: str = ""
+    """Of user, plugin and settings: who asks the same again may get this run."""
+
+
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the submitter asked for. Never changes after the push; a retry by hand copies it."""
 
@@ -162,6 +182,7 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_by_wall_ms: int | None = None
     run_at_wall_ms: int | None = None
     stream_id: str | None = None
+    """The channel on which somebody waits for progress and the end, who knows nothing else of the task."""
     idempotency_key: str | None = None
     fingerprint: str = ""
     """Digest of the request body: the same key with another one is refused."""
@@ -169,6 +190,7 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     submitted_by: str = ""
     submitted_wall_ms: int = 0
     retry_of: TaskId | None = None
+    run: RunSpec | None = None
 
 
 class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -191,6 +213,8 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often this generation's assign was sent again (T12)."""
     is_accepted: bool = False
     """Whether this generation was ever accepted."""
+    started_wall_ms: int | None = None
+    """When any generation was first known to be at work; a later attempt does not take that back."""
     holder: Holder | None = None
     last_holder: Holder | None = None
     timer: Timer | None = None
@@ -235,6 +259,11 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_asking(self) -> bool:
         """Whether its run waits for a person now, in reach or not. An open question alone does not say so."""
         return self.question is not None and self.run_left_ms is not None
+
+
+def is_begun(task: Task) -> bool:
+    """Whether its work is known to have begun, by an acceptance or by what came of it."""
+    return task.is_accepted or task.attempt > 0 or task.state is State.COMPLETED
 
 
 def check_task(task: Task) -> None:

@@ -78,6 +78,8 @@ class SqliteLedger:
         self.free_bytes_min = free_bytes_min
         self.is_busy = False
         """Whether a transaction is under way."""
+        self.on_letters: Callable[[], None] | None = None
+        """Called in the loop of the hub when a batch has put letters into the outbox."""
         self._places = read_places(database.writer)
         self._next_places = self._places
         self._has_new_epoch = False
@@ -110,7 +112,10 @@ class SqliteLedger:
         """Make a batch durable in one transaction and return only then."""
         if batch.has_new_tasks:
             self._check_room()
-        return await self._ask(Job(lambda connection: self._write(connection, batch), is_batch=True))
+        committed = await self._ask(Job(lambda connection: self._write(connection, batch), is_batch=True))
+        if committed.letters and self.on_letters is not None:
+            self.on_letters()
+        return committed
 
     async def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
         """Rows for `Wants`, final tasks included."""

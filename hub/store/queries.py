@@ -111,39 +111,24 @@ class Queries:
     # --- tasks ---
 
     async def task(self, task_id: TaskId) -> Task | None:
-        found = await self._rows(statements.whole().where(TASKS.c.task_id == task_id))
-        return self._task(found[0]) if found else None
+        return await self.one_task(TASKS.c.task_id == task_id)
 
     async def tasks(
         self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = PAGE_ROWS_MAX
     ) -> TaskPage | None:
         """A page of what matches; None when the cursor is none of ours."""
-        start = number_of(cursor)
-        if start is None:
-            return None
-        if start == INTEGER_MAX:
-            (highest,) = (await self._rows(select(func.coalesce(func.max(TASKS.c.number), 0))))[0]
-            start = highest + 1
-        floor = start - SCAN_ROWS_MAX if needs_scan(wanted) else 0
-        page = (
-            statements.whole(TASKS.c.number)
-            .where(TASKS.c.number < start, TASKS.c.number >= floor, *conditions(wanted))
-            .order_by(TASKS.c.number.desc())
+        return await self.page_of_tasks(
+            TASKS.c.number, conditions(wanted), cursor=cursor, limit=limit, is_scan=needs_scan(wanted)
         )
-        big = ("life", "description", "spec")
-        found, has_more = await self._page(page, big, "number", limit, descending=True)
-        following = found[-1][-1] if has_more else max(floor, 0)
-        tasks = tuple(self._task(row) for row in found)
-        return TaskPage(tasks, str(following) if following > 1 else None)
 
     async def stats(self) -> dict[str, int]:
         """How many tasks are in each state, those without any included."""
-        found = await self._rows(select(TASKS.c.state, func.count()).group_by(TASKS.c.state))
+        found = await self.read_rows(select(TASKS.c.state, func.count()).group_by(TASKS.c.state))
         return {state.value: 0 for state in State} | dict(found)
 
     async def progress(self, task_id: TaskId) -> LastProgress | None:
         columns = (PROGRESS.c.generation, PROGRESS.c.wall_ms, PROGRESS.c.progress)
-        found = await self._rows(select(*columns).where(PROGRESS.c.task_id == task_id))
+        found = await self.read_rows(select(*columns).where(PROGRESS.c.task_id == task_id))
         if not found:
             return None
         generation, wall_ms, said = found[0]
@@ -166,13 +151,13 @@ class Queries:
 
     async def first_offset(self) -> int:
         """The oldest offset still kept; 1 when there is none yet."""
-        (found,) = (await self._rows(select(func.coalesce(func.min(EVENTS.c.offset), 1))))[0]
+        (found,) = (await self.read_rows(select(func.coalesce(func.min(EVENTS.c.offset), 1))))[0]
         return int(found)
 
     async def _events(self, *where: ColumnElement[bool], limit: int) -> tuple[CommittedEvent, ...]:
         columns = [EVENTS.c[name] for name in statements.EVENT_COLUMNS]
         chunk = select(*columns).where(*where).order_by(EVENTS.c.offset)
-        found, _ = await self._page(
+        found, _ = await self.read_page(
             chunk, ("payload",), "offset", limit, rows_max=CHUNK_EVENTS_MAX, bytes_max=CHUNK_BYTES_MAX
         )
         return tuple(event_of(row) for row in found)
@@ -186,14 +171,16 @@ class Queries:
             .where(LOGS.c.task_id == task_id, LOGS.c.line_id > after)
             .order_by(LOGS.c.line_id)
         )
-        found, _ = await self._page(page, ("line",), "line_id", limit)
+        found, _ = await self.read_page(page, ("line",), "line_id", limit)
         return tuple(log_line_of(row) for row in found)
 
     # --- agents, strays, mail ---
 
     async def agents(self) -> tuple[AgentRecord, ...]:
         """Every name the hub has ever bound, present or not."""
-        found = await self._rows(select(statements.AGENTS.c.record).order_by(statements.AGENTS.c.agent_id))
+        found = await self.read_rows(
+            select(statements.AGENTS.c.record).order_by(statements.AGENTS.c.agent_id)
+        )
         return tuple(msgspec.json.decode(row[0], type=AgentRecord) for row in found)
 
     async def strays(self, *, after: int = 0, limit: int = PAGE_ROWS_MAX) -> tuple[StrayKept, ...]:
@@ -204,7 +191,7 @@ class Queries:
             .where(STRAYS.c.number > after)
             .order_by(STRAYS.c.number)
         )
-        found, _ = await self._page(page, ("frame",), "number", limit)
+        found, _ = await self.read_page(page, ("frame",), "number", limit)
         return tuple(stray_of(dict(zip(names, row, strict=False))) for row in found)
 
     async def mail(
@@ -218,32 +205,33 @@ class Queries:
             .where(MAIL.c.agent_id == agent_id, MAIL.c.seq > since, MAIL.c.wall_ms >= oldest)
             .order_by(MAIL.c.seq)
         )
-        found, _ = await self._page(page, ("payload",), "seq", limit)
+        found, _ = await self.read_page(page, ("payload",), "seq", limit)
         return tuple(mail_of(dict(zip(names, row, strict=True))) for row in found)
 
     # --- what is old ---
 
     async def old_tasks(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
-        """Numbers of final tasks that have not changed since; the newest number is never among them."""
+        """Numbers of final tasks that have not changed since and are no runs, which have an age of their own;
+        the newest number is never among them."""
         newest = select(func.max(TASKS.c.number)).scalar_subquery()
         old = (
             select(TASKS.c.number)
             .where(TASKS.c.state.in_(statements.FINAL_STATES), TASKS.c.updated_wall_ms < before_wall_ms)
-            .where(TASKS.c.number < newest)
+            .where(TASKS.c.number < newest, TASKS.c.number.not_in(select(statements.RUNS.c.number)))
             .limit(limit)
         )
-        return tuple(row[0] for row in await self._rows(old))
+        return tuple(row[0] for row in await self.read_rows(old))
 
     async def old_lines(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
         """Lines of logs, from the old end."""
         oldest = select(LOGS.c.line_id, LOGS.c.wall_ms).order_by(LOGS.c.line_id).limit(limit).subquery()
         old = select(oldest.c.line_id).where(oldest.c.wall_ms < before_wall_ms)
-        return tuple(row[0] for row in await self._rows(old))
+        return tuple(row[0] for row in await self.read_rows(old))
 
     async def first_young_event(self, before_wall_ms: int, limit: int) -> int | None:
         """The offset below which events may go, at most `limit` of them; None when there is nothing to do."""
         columns = (EVENTS.c.offset, EVENTS.c.timestamp)
-        oldest = await self._rows(select(*columns).order_by(EVENTS.c.offset).limit(limit + 1))
+        oldest = await self.read_rows(select(*columns).order_by(EVENTS.c.offset).limit(limit + 1))
         if not oldest or oldest[0][1] >= before_wall_ms or len(oldest) == 1:
             return None
         young = (offset for offset, timestamp in oldest if timestamp >= before_wall_ms)
@@ -251,10 +239,42 @@ class Queries:
 
     # --- how ---
 
+    async def page_of_tasks(
+        self,
+        number: ColumnElement[Any],
+        where: Sequence[ColumnElement[bool]],
+        *,
+        cursor: str | None,
+        limit: int,
+        is_scan: bool,
+    ) -> TaskPage | None:
+        """Tasks for which all of this holds, newest first by a column `number` that orders them; None for a
+        cursor that is none of ours."""
+        start = number_of(cursor)
+        if start is None:
+            return None
+        if start == INTEGER_MAX:
+            (highest,) = (await self.read_rows(select(func.coalesce(func.max(TASKS.c.number), 0))))[0]
+            start = highest + 1
+        floor = start - SCAN_ROWS_MAX if is_scan else 0
+        page = statements.whole(number).where(number < start, number >= floor, *where).order_by(number.desc())
+        big = ("life", "description", "spec")
+        found, has_more = await self.read_page(page, big, "number", limit, descending=True)
+        following = found[-1][-1] if has_more else max(floor, 0)
+        tasks = tuple(self._task(row) for row in found)
+        return TaskPage(tasks, str(following) if following > 1 else None)
+
+    async def one_task(self, *where: ColumnElement[bool]) -> Task | None:
+        """The first task for which all of this holds, the newest of them."""
+        found = await self.read_rows(
+            statements.whole().where(*where).order_by(TASKS.c.number.desc()).limit(1)
+        )
+        return self._task(found[0]) if found else None
+
     def _task(self, row: Sequence[Any]) -> Task:
         return rows.task_of(row, self._database.shift_ms)
 
-    async def _page(
+    async def read_page(
         self,
         page: Select[Any],
         big: tuple[str, ...],
@@ -268,11 +288,11 @@ class Queries:
         """The first rows of an ordered statement within both bounds, and whether there are more."""
         most = min(max(limit, 1), rows_max)
         bounded = within_bytes(page.limit(most + 1), big, key, bytes_max=bytes_max, descending=descending)
-        found = await self._rows(bounded)
+        found = await self.read_rows(bounded)
         has_more = bool(found) and found[0][-1] > min(len(found), most)
         return [row[:-1] for row in found[:most]], has_more
 
-    async def _rows(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    async def read_rows(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
         """What a statement selects, unpacked from one text."""
         return await self._read(lambda connection: decode(connection.execute(as_one(statement)).scalar_one()))
 

@@ -7,7 +7,7 @@ would begin again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from hub.clock import wall_ms
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import MAIL_KEPT_MS
 from hub.store.queries import Queries
+from hub.store.runs import RunQueries
 from hub.store.writing import run_with
 
 DAY_MS: Final = 86_400_000
@@ -25,6 +26,10 @@ TALK_KEPT_MS: Final = 7 * DAY_MS
 
 RESULTS_KEPT_MS: Final = 90 * DAY_MS
 """Final tasks, and the log's events."""
+
+RUNS_KEPT_MS: Final = DAY_MS
+"""Runs of plugins and their tasks, from their end: who asked has read the result by then. An operator may say
+otherwise."""
 
 AUDIT_KEPT_MS: Final = 365 * DAY_MS
 
@@ -39,6 +44,7 @@ THEIR_IDS: Final = f"SELECT task_id FROM tasks WHERE number IN ({LISTED})"  # no
 DROP_TASKS: Final = (
     f"DELETE FROM logs WHERE task_id IN ({THEIR_IDS})",  # noqa: S608 - constant text
     f"DELETE FROM progress WHERE task_id IN ({THEIR_IDS})",  # noqa: S608 - constant text
+    f"DELETE FROM runs WHERE number IN ({LISTED})",  # noqa: S608 - constant text
     f"DELETE FROM submissions WHERE number IN ({LISTED})",  # noqa: S608 - constant text
     f"DELETE FROM tasks WHERE number IN ({LISTED})",  # noqa: S608 - constant text
 )
@@ -47,17 +53,31 @@ DROP_LINES: Final = f"DELETE FROM logs WHERE line_id IN ({LISTED})"  # noqa: S60
 DROP_BY_AGE: Final = (
     ("DELETE FROM progress WHERE wall_ms < ?", TALK_KEPT_MS),
     ("DELETE FROM mail WHERE wall_ms < ?", MAIL_KEPT_MS),
+    ("DELETE FROM outbox WHERE wall_ms < ?", RESULTS_KEPT_MS),
     ("DELETE FROM audit WHERE wall_ms < ?", AUDIT_KEPT_MS),
 )
+
+
+FindOld = Callable[[int, int], Awaitable[tuple[int, ...]]]
+"""Numbers of tasks that are older than a moment, at most so many."""
 
 
 class Retention:
     """`sweep` now and then; it may be late or fail without harm."""
 
-    def __init__(self, ledger: SqliteLedger, queries: Queries, wall_ms: Callable[[], int] = wall_ms) -> None:
+    def __init__(
+        self,
+        ledger: SqliteLedger,
+        queries: Queries,
+        wall_ms: Callable[[], int] = wall_ms,
+        *,
+        runs_kept_ms: int = RUNS_KEPT_MS,
+    ) -> None:
         self._ledger = ledger
         self._queries = queries
+        self._runs = RunQueries(queries)
         self._wall_ms = wall_ms
+        self._runs_kept_ms = runs_kept_ms
 
     async def sweep(self) -> int:
         """Forget what is too old; answers how many tasks went."""
@@ -66,7 +86,8 @@ class Retention:
             await self._ledger.write_passing(partial(drop, sql=sql, given=(now - kept_ms,)))
         await self._forget_lines(now - TALK_KEPT_MS)
         await self._forget_events(now - RESULTS_KEPT_MS)
-        return await self._forget_tasks(now - RESULTS_KEPT_MS)
+        runs = await self._forget_tasks(self._runs.old, now - self._runs_kept_ms)
+        return runs + await self._forget_tasks(self._queries.old_tasks, now - RESULTS_KEPT_MS)
 
     async def _forget_lines(self, before_wall_ms: int) -> None:
         for _ in range(STEPS_MAX):
@@ -84,10 +105,10 @@ class Retention:
                 return
             await self._ledger.write_passing(partial(drop, sql=DROP_EVENTS, given=(first_kept,)))
 
-    async def _forget_tasks(self, before_wall_ms: int) -> int:
+    async def _forget_tasks(self, find_old: FindOld, before_wall_ms: int) -> int:
         count = 0
         for _ in range(STEPS_MAX):
-            old = await self._queries.old_tasks(before_wall_ms, STEP_ROWS)
+            old = await find_old(before_wall_ms, STEP_ROWS)
             if old:
                 await self._ledger.write_passing(partial(drop_listed, statements=DROP_TASKS, keys=old))
             count += len(old)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from hub.core import runs
 from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
 from protocol.ids import Generation, TaskId
 
@@ -45,6 +46,7 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unaccepted: int = 0
     resends: int = 0
     is_accepted: bool = False
+    started_wall_ms: int | None = None
     holder: Holder | None = None
     last_holder: Holder | None = None
     timer_kind: TimerKind | None = None
@@ -152,6 +154,7 @@ def life_row(task: Task, shift_ms: int) -> Life:
         unaccepted=task.unaccepted,
         resends=task.resends,
         is_accepted=task.is_accepted,
+        started_wall_ms=task.started_wall_ms,
         holder=task.holder,
         last_holder=task.last_holder,
         timer_kind=timer.kind if timer is not None else None,
@@ -214,6 +217,24 @@ def submission_row(task: Task, number: int) -> tuple[int, str, str]:
     return number, task.spec.description, str(encode(spec_as(KeptSpec, task.spec, "")), "utf-8")
 
 
+def run_row(task: Task) -> tuple[Any, ...]:
+    """What of a run is a column, besides its number."""
+    run = task.spec.run
+    assert run is not None, f"{task.task_id} is no run"
+    return (
+        run.plugin_run_id,
+        task.task_id,
+        str(run.user_id),
+        task.spec.plugin or "",
+        run.digest,
+        run.origin,
+        run.route,
+        task.created_wall_ms,
+        runs.ended_wall_ms(task),
+        int(runs.briefing_of(task) is not None),
+    )
+
+
 def task_of(row: Sequence[Any], shift_ms: int) -> Task:
     """A task from COLUMNS and SPEC_COLUMNS, its deadlines on the clock that is `shift_ms` behind the wall."""
     life = life_of(row[8])
@@ -233,6 +254,7 @@ def task_of(row: Sequence[Any], shift_ms: int) -> Task:
         unaccepted=life.unaccepted,
         resends=life.resends,
         is_accepted=life.is_accepted,
+        started_wall_ms=life.started_wall_ms,
         holder=life.holder,
         last_holder=life.last_holder,
         timer=timer,

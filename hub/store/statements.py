@@ -45,6 +45,8 @@ EVENTS: Final = table(tables.EventRow)
 INSTANCES: Final = table(tables.InstanceRow)
 AGENTS: Final = table(tables.AgentRow)
 PROGRESS: Final = table(tables.ProgressRow)
+OUTBOX: Final = table(tables.LetterRow)
+RUNS: Final = table(tables.RunRow)
 
 
 def text_of(statement: ClauseElement) -> str:
@@ -105,6 +107,8 @@ def found_whole(name: str) -> Select[Any]:
 EVENT_COLUMNS: Final = ("offset", "event", "task_id", "agent_id", "generation", "timestamp", "payload")
 INSTANCE_COLUMNS: Final = ("instance_id", "agent_id", "mark", "boot_id", "connection", "seen_wall_ms")
 
+LETTER_COLUMNS: Final = ("kind", "key", "target", "payload", "task_id", "wall_ms")
+
 PLACES: Final = text_of(
     found(TASKS, "task_id", TASKS.c.task_id, TASKS.c.number, TASKS.c.version, TASKS.c.state)
 )
@@ -113,6 +117,7 @@ NEW_TASKS: Final = text_of(insert_into(TASKS, rows.NEW_COLUMNS))
 NEW_SUBMISSIONS: Final = text_of(insert_into(SUBMISSIONS, ("number", *rows.SPEC_COLUMNS)))
 MOVED_TASKS: Final = text_of(moved())
 NEW_EVENTS: Final = text_of(insert_into(EVENTS, EVENT_COLUMNS))
+NEW_LETTERS: Final = text_of(insert_into(OUTBOX, LETTER_COLUMNS))
 LOADED_TASKS: Final = text_alone(whole().where(TASKS.c.state.in_(OPEN_STATES)).order_by(TASKS.c.number))
 LOADED_PROGRESS: Final = text_alone(
     select(PROGRESS.c.task_id, PROGRESS.c.generation, PROGRESS.c.progress)

@@ -203,6 +203,64 @@ class ProgressRow(SQLModel, table=True):
     line_bytes: int = Field(sa_type=BIG, description="and their size")
 
 
+class LetterRow(SQLModel, table=True):
+    """What Redis has not heard yet. Numbers are never used again: who deletes one means no later one."""
+
+    __tablename__: ClassVar[str] = "outbox"
+    __table_args__: ClassVar[dict[str, bool]] = {"sqlite_autoincrement": True}
+
+    letter_id: int = Field(sa_type=Integer, primary_key=True)
+    kind: str = Field(sa_type=Text)
+    key: str = Field(sa_type=Text, description="of the marker in Redis")
+    target: str = Field(sa_type=Text, description="channel or stream")
+    payload: str = Field(sa_type=Text)
+    task_id: str = Field(sa_type=Text)
+    wall_ms: int = Field(sa_type=BIG)
+
+
+class RunRow(SQLModel, table=True):
+    """By what a run is found: the rest is its task, which has the same number. Its status is not here."""
+
+    __tablename__: ClassVar[str] = "runs"
+    __table_args__ = (
+        Index("runs_by_id", "plugin_run_id", unique=True),
+        Index("runs_by_digest", "digest", "number"),
+        Index("runs_by_user", "user_id", "number"),
+        Index("runs_by_plugin", "plugin", "number"),
+        Index("runs_by_end", "ended_wall_ms"),
+        Index("runs_briefings", "number", sqlite_where=text("is_briefing = 1")),
+    )
+
+    number: int = Field(sa_type=BIG, primary_key=True)
+    plugin_run_id: str = Field(sa_type=Text)
+    task_id: str = Field(sa_type=Text)
+    user_id: str = Field(
+        sa_type=Text, description="in digits: an unsigned integer has one bit more than ours"
+    )
+    plugin: str = Field(sa_type=Text)
+    digest: str = Field(sa_type=Text)
+    origin: str = Field(sa_type=Text)
+    route: str = Field(sa_type=Text)
+    created_wall_ms: int = Field(sa_type=BIG)
+    ended_wall_ms: int | None = Field(sa_type=BIG)
+    is_briefing: int = Field(sa_type=Integer, description="1 for a completed run whose output is one")
+
+
+class ScheduleRow(SQLModel, table=True):
+    """Runs that begin by the clock."""
+
+    __tablename__: ClassVar[str] = "schedules"
+    __table_args__ = (Index("schedules_by_due", "next_due_wall_ms"),)
+
+    schedule_id: str = Field(sa_type=Text, primary_key=True)
+    plugin: str = Field(sa_type=Text)
+    user_id: str = Field(sa_type=Text)
+    record: str = Field(sa_type=Text, description="cron, zone, settings and what was missed, as JSON")
+    is_paused: int = Field(sa_type=Integer)
+    next_due_wall_ms: int | None = Field(sa_type=BIG)
+    created_wall_ms: int = Field(sa_type=BIG)
+
+
 class MetaRow(SQLModel, table=True):
     """One row about the database itself."""
 

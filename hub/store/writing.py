@@ -22,6 +22,7 @@ from hub.core.effects import (
     EventLogged,
     Instance,
     InstanceSaved,
+    LetterPosted,
     MailKept,
     MarkMoved,
     StrayKept,
@@ -57,6 +58,7 @@ class Sheet:
         self.agents: dict[str, AgentRecord] = {}
         self.strays: list[StrayKept] = []
         self.mail: list[MailKept] = []
+        self.letters: list[LetterPosted] = []
         self.epoch: EpochRenewed | None = None
         for change in batch.changes:
             self._take(change)
@@ -72,12 +74,20 @@ class Sheet:
                 self.instances.append(change)
             case AgentSaved(agent):
                 self.agents[agent.agent_id] = agent
+            case StrayKept() | MailKept() | LetterPosted():
+                self._take_aside(change)
+            case EpochRenewed():
+                self.epoch = change
+
+    def _take_aside(self, change: StrayKept | MailKept | LetterPosted) -> None:
+        """What is only ever added."""
+        match change:
             case StrayKept():
                 self.strays.append(change)
             case MailKept():
                 self.mail.append(change)
-            case EpochRenewed():
-                self.epoch = change
+            case LetterPosted():
+                self.letters.append(change)
 
 
 def run_with(connection: apsw.Connection, sql: str, given: Iterable[object]) -> list[tuple[Any, ...]]:
@@ -108,13 +118,15 @@ def write_batch(connection: apsw.Connection, batch: Batch, places: Places) -> tu
         write_strays(connection, sheet.strays)
     if sheet.mail:
         mail.deliver(connection, sheet.mail)
+    write_runs(connection, sheet, refused)
+    letters = write_letters(connection, sheet, refused)
     if sheet.epoch is not None:
         connection.execute(
             "UPDATE meta SET epoch = ?, generation_floor = ?",
             (sheet.epoch.epoch, sheet.epoch.generation_floor),
         )
     found = find_refused(connection, sheet, refused) if refused else ()
-    return Committed(events=events, refused=refused, found=found), places
+    return Committed(events=events, letters=letters, refused=refused, found=found), places
 
 
 # --- tasks --------------------------------------------------------------------------------------------------
@@ -189,6 +201,47 @@ def read_open_tasks(connection: apsw.Connection, shift_ms: int) -> tuple[Task, .
     return tuple(
         rows.with_progress(task, *last[task.task_id]) if task.task_id in last else task for task in tasks
     )
+
+
+# --- runs and letters ---------------------------------------------------------------------------------------
+
+NEW_RUN: Final = (
+    "INSERT INTO runs (number, plugin_run_id, task_id, user_id, plugin, digest, origin, route,"
+    " created_wall_ms, ended_wall_ms, is_briefing)"
+    " SELECT tasks.number, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,"
+    " value ->> 6, value ->> 7, value ->> 8, value ->> 9"
+    " FROM jsonb_each(?) JOIN tasks ON tasks.task_id = value ->> 1 WHERE true ON CONFLICT DO NOTHING"
+)
+END_RUN: Final = (
+    "UPDATE runs SET ended_wall_ms = given.ended, is_briefing = given.is_briefing FROM"
+    " (SELECT value ->> 0 AS id, value ->> 1 AS task_id, value ->> 8 AS ended, value ->> 9 AS is_briefing"
+    " FROM jsonb_each(?)) AS given"
+    " WHERE runs.plugin_run_id = given.id AND runs.task_id = given.task_id"
+)
+
+
+def write_runs(connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId]) -> None:
+    """A run has its row from the commit that creates its task, and its end from the one that ends it."""
+    saves = [save for task_id, save in sheet.saves.items() if save.task.spec.run and task_id not in refused]
+    new = [rows.run_row(save.task) for save in saves if save.expected_version == 0]
+    ended = [rows.run_row(save.task) for save in saves if save.expected_version and save.task.is_final]
+    if new:
+        run_with(connection, NEW_RUN, new)
+    if ended:
+        run_with(connection, END_RUN, ended)
+
+
+def write_letters(connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId]) -> int:
+    """Into the outbox, in their order; answers how many."""
+    posted = [letter for letter in sheet.letters if letter.task_id not in refused]
+    if posted:
+        letters = [(*letter_row(letter), sheet.now.wall_ms) for letter in posted]
+        run_with(connection, statements.NEW_LETTERS, letters)
+    return len(posted)
+
+
+def letter_row(letter: LetterPosted) -> tuple[str, ...]:
+    return letter.kind, letter.key, letter.target, str(letter.payload, "utf-8"), letter.task_id
 
 
 # --- the log ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from hub.core.task import (
     Now,
     Priority,
     Question,
+    RunSpec,
     Spec,
     State,
     StepKept,
@@ -74,6 +75,14 @@ def full_spec() -> Spec:
         submitted_by="tok-1",
         submitted_wall_ms=NOW.wall_ms,
         retry_of=TaskId("task-0"),
+        run=RunSpec(
+            plugin_run_id="run-1",
+            user_id=2**64 - 1,
+            plugin_id="7",
+            origin="stream",
+            route="streams",
+            digest="abc",
+        ),
     )
 
 
@@ -100,6 +109,7 @@ def full_task() -> Task:
         unaccepted=3,
         resends=2,
         is_accepted=True,
+        started_wall_ms=NOW.wall_ms + 2,
         holder=ADA,
         last_holder=BOB,
         timer=Timer(TimerKind.GRACE, NOW.ms + 120_000),

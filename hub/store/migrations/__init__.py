@@ -13,9 +13,9 @@ from typing import Final
 import apsw
 
 from hub.errors import ConfigurationError
-from hub.store.migrations import m0001_first
+from hub.store.migrations import m0001_first, m0002_runs
 
-MIGRATIONS: Final[tuple[Sequence[str], ...]] = (m0001_first.STATEMENTS,)
+MIGRATIONS: Final[tuple[Sequence[str], ...]] = (m0001_first.STATEMENTS, m0002_runs.STATEMENTS)
 """The n-th of them makes `user_version` n."""
 
 
