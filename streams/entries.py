@@ -206,7 +206,7 @@ def _settings_fault(value: object) -> str | None:
 
 
 def _status_fault(value: object) -> str | None:
-    return None if value in {"completed", "failed"} else "`status` must be `completed` or `failed`"
+    return None if value in ("completed", "failed") else "`status` must be `completed` or `failed`"
 
 
 def _text_fault(member: str, value: object) -> str | None:
