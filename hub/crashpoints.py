@@ -42,6 +42,29 @@ class CrashPoint(StrEnum):
     TURN_AFTER_TELL = "turn.after_tell"
 
 
+class StreamPoint(StrEnum):
+    """Every place between ledger and Redis. A request is taken, its run is committed, its result is
+    published by the relay, and only then it is acknowledged."""
+
+    CONSUME_BEFORE_SUBMIT = "consume.before_submit"
+    CONSUME_AFTER_SUBMIT = "consume.after_submit"
+    CONSUME_BEFORE_ANSWER = "consume.before_answer"
+    CONSUME_AFTER_ANSWER = "consume.after_answer"
+    RELAY_BEFORE_PUBLISH = "relay.before_publish"
+    RELAY_AFTER_PUBLISH = "relay.after_publish"
+    RELAY_AFTER_DELETE = "relay.after_delete"
+    REQUEST_BEFORE_PUBLISH = "request.before_publish"
+    REQUEST_AFTER_PUBLISH = "request.after_publish"
+    RESULT_BEFORE_FACT = "result.before_fact"
+    RESULT_BEFORE_ACK = "result.before_ack"
+    RESULT_AFTER_ACK = "result.after_ack"
+
+
+POINTS: Final[dict[str, CrashPoint | StreamPoint]] = {
+    point.value: point for point in (*CrashPoint, *StreamPoint)
+}
+
+
 def subjects(events: Iterable[Event]) -> frozenset[str]:
     """What a turn was about, in the words that crash points begin with."""
     found = {"turn"}
@@ -68,10 +91,10 @@ class Crasher:
     def __init__(self, said: str = "") -> None:
         """`said` is `name[:n]`, or empty for a hub that never dies on purpose."""
         name, _, times = said.partition(":")
-        if said and (name not in set(CrashPoint) or (times and not times.isdigit())):
-            known = ", ".join(CrashPoint)
+        if said and (name not in POINTS or (times and not times.isdigit())):
+            known = ", ".join(POINTS)
             raise ConfigurationError(f"{ENVIRONMENT_NAME}={said} is not name[:n] with a name of: {known}")
-        self._point = CrashPoint(name) if said else None
+        self._point = POINTS[name] if said else None
         self._times_left = int(times or 1)
 
     @property
@@ -84,6 +107,14 @@ class Crasher:
         if self._point is None:
             return
         if self._point.value in {f"{subject}.{moment}" for subject in subjects(events)}:
-            self._times_left -= 1
-            if self._times_left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self._count()
+
+    def come_to(self, point: StreamPoint) -> None:
+        """Die here if this is the armed place."""
+        if self._point is point:
+            self._count()
+
+    def _count(self) -> None:
+        self._times_left -= 1
+        if self._times_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

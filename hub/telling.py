@@ -1,7 +1,8 @@
 """After the commit: who is told what, in which order, and what is measured on the way.
 
 Owns the fan-out of one settled turn: effects to links and feed, committed events to the feed in their places
-between what passes by, alerts to the log, figures to the metrics, promises to the history. Never tells before
+between what passes by, the keys of a run to the one who does it, alerts to the log, figures to the metrics,
+promises to the history. Never tells before
 the dispatcher says that the turn is durable, and nothing leaves before the history has it: a kill in between
 would leave a peer with a receipt of which nobody has written.
 """
@@ -29,6 +30,7 @@ from hub.core.task import State, Task
 from hub.core.turn import Settled, Turn
 from hub.history import History, Kind
 from hub.ports import Committed
+from hub.runs.vault import Vault
 from protocol.frames import TaskAck
 
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ class Keeper(Protocol):
         """Take it in; it may be lost."""
 
 
+class Ear(Protocol):
+    """Whoever tells others how a task fares, outside of feed and links: `streams.Progress`."""
+
+    def hear(self, effect: PassBy) -> None:
+        """Something passed by; it may be lost."""
+
+    def see(self, task: Task) -> None:
+        """The task is so from now on."""
+
+
 def written(turn: Turn, refused: frozenset[str]) -> Iterator[Task]:
     """The tasks that this turn has changed, as they are in their rows now."""
     for change in turn.changes:
@@ -57,13 +69,23 @@ class Teller:
     """Carries one turn's outcome into the world."""
 
     def __init__(
-        self, registry: Registry, feed: Feed, passing: Keeper, metrics: Metrics, history: History
+        self,
+        registry: Registry,
+        feed: Feed,
+        passing: Keeper,
+        metrics: Metrics,
+        history: History,
+        *,
+        vault: Vault | None = None,
+        ear: Ear | None = None,
     ) -> None:
         self._registry = registry
         self._feed = feed
         self._passing = passing
         self._metrics = metrics
         self._history = history
+        self._vault = Vault() if vault is None else vault
+        self._ear = ear
 
     def tell(self, turn: Turn, settled: Settled, committed: Committed, epoch: str) -> None:
         if self._history.is_kept:
@@ -81,7 +103,7 @@ class Teller:
     def _carry(self, effect: Effect) -> None:
         match effect:
             case Tell():
-                self._registry.tell(effect)
+                self._registry.tell(self._vault.completed(effect))
             case TellOthers():
                 self._registry.tell_others(effect)
             case HangUp():
@@ -119,12 +141,18 @@ class Teller:
             if isinstance(effect, PassBy):
                 self._feed.pass_by(effect)
                 self._passing.note(effect)
+                if self._ear is not None:
+                    self._ear.hear(effect)
 
     # --- figures and promises ---
 
     def _measure(self, turn: Turn, refused: frozenset[str]) -> None:
         for task in written(turn, refused):
             self._measure_task(task)
+            if task.is_final:
+                self._vault.drop(task.task_id)
+            if self._ear is not None:
+                self._ear.see(task)
 
     def _measure_task(self, task: Task) -> None:
         if task.is_final:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hub.core.board import Board
-from hub.core.effects import EventLogged, Tell
+from hub.core.effects import EventLogged, PassBy, Tell
 from hub.core.events import TaskSubmitted
 from hub.core.policy import Policy
-from hub.core.task import Now, Spec
+from hub.core.task import Now, Spec, Task
 from hub.core.turn import Settled, Turn
 from hub.history import History, read
 from hub.metrics import Metrics
@@ -97,3 +97,32 @@ def test_without_a_history_nothing_is_written(tmp_path: Path, submitted: Turn) -
     teller(door, History(None)).tell(submitted, Settled(), committed_of(submitted), "e1")
     assert door.seen
     assert all(written == [] for _, written in door.seen)
+
+
+class Listening:
+    """An ear that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[PassBy] = []
+        self.seen: list[Task] = []
+
+    def hear(self, effect: PassBy) -> None:
+        self.heard.append(effect)
+
+    def see(self, task: Task) -> None:
+        self.seen.append(task)
+
+
+def test_whoever_listens_sees_what_was_written_and_nothing_that_was_refused(
+    tmp_path: Path, submitted: Turn
+) -> None:
+    path = tmp_path / "hub.jsonl"
+    path.touch()
+    door, ear = Door(path), Listening()
+    told = Teller(
+        cast("Registry", door), cast("Feed", door), cast("Keeper", door), Metrics(), History(None), ear=ear
+    )
+    told.tell(submitted, Settled(), Committed(refused=frozenset({TaskId("task-1")})), "e1")
+    assert ear.seen == []
+    told.tell(submitted, Settled(), committed_of(submitted), "e1")
+    assert [task.task_id for task in ear.seen] == ["task-1"]
