@@ -24,7 +24,7 @@ from hub.core.events import (
     RetryRequested,
     TaskSubmitted,
 )
-from hub.core.task import Priority, Question, Spec, Task
+from hub.core.task import Priority, Question, RunSpec, Spec, Task
 from hub.ports import CommittedEvent
 from protocol.ids import AgentId, TaskId
 from tests.simulation.faults import Fault
@@ -103,6 +103,8 @@ class Pusher:
             timeout_ms=die.choice((20_000, 60_000)) if not world.plan.is_hub_only else None,
             start_by_wall_ms=wall_ms + die.randint(1_000, 90_000) if world.wants_deadlines() else None,
             run_at_wall_ms=wall_ms + die.randint(1_000, 30_000) if world.wants_deadlines() else None,
+            stream_id=f"stream-{number}" if number % 3 else None,
+            run=RunSpec(plugin_run_id=f"run-{number}", user_id=7, origin="stream") if number % 2 else None,
             idempotency_key=self.key,
             fingerprint=f"body {number}",
             submitted_by="simulation",

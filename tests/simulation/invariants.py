@@ -18,7 +18,7 @@ from protocol.ids import AgentId, Generation, InstanceId, RequestId, Seq, TaskId
 Check = TypeVar("Check", bound=Callable[..., None])
 
 INVARIANTS: Final[dict[int, Callable[..., None]]] = {}
-"""Number to function; `test_simulation.py` holds that all 36 are here: 34 of the list, and two of answers."""
+"""Number to function; `test_simulation.py` holds that all 38 are here: 34 of the list, 4 of ours."""
 
 STALE_EVENTS: Final = ("stale",)
 """What may still be logged about a task after its end: that something came too late."""
@@ -66,6 +66,7 @@ class Truth:
         "applied",
         "bound",
         "cancelled_at",
+        "channels",
         "era",
         "finals_logged",
         "given",
@@ -85,8 +86,7 @@ class Truth:
     def __init__(self, strikes_max: int) -> None:
         self.strikes_max = strikes_max
         self.era = 0
-        """How often a backup was restored: what was acknowledged after the backup is gone, and allowed to
-        be."""
+        """How often a backup was restored: what was acknowledged after it was made may be gone."""
         self.rows: dict[TaskId, Task] = {}
         self.log: list[CommittedEvent] = []
         self.last_offset = 0
@@ -96,8 +96,10 @@ class Truth:
         self.bound: dict[AgentId, InstanceId] = {}
         self.keys: dict[str, TaskId] = {}
         self.finals_logged: dict[TaskId, int] = {}
+        self.channels: set[str] = set()
+        """Every channel whose one final letter is posted."""
         self.cancelled_at: dict[TaskId, Generation] = {}
-        """Generation at the moment when a cancel was accepted."""
+        """The generation when a cancel was accepted."""
         self.started: dict[tuple[TaskId, Generation], str] = {}
         self.results: dict[tuple[TaskId, Generation], bytes] = {}
         self.spent: dict[TaskId, Spent] = {}
@@ -167,7 +169,7 @@ def an_assign_is_within_its_attempts(frame: TaskAssign) -> None:
 
 
 def spending_is_counted(row: Task, spent: Spent) -> None:
-    """Also 9 and 11: work that failed has spent an attempt, a generation that was lost has spent a strike."""
+    """Also 9 and 11: failed work has spent an attempt, a lost generation has spent a strike."""
     demand(
         9, row.attempt >= spent.attempts, f"{row.task_id}: {spent.attempts} failures, {row.attempt} attempts"
     )
@@ -221,11 +223,8 @@ def queued_means_no_lease(row: Task) -> None:
 def nothing_is_assigned_after_a_cancel(truth: Truth, row: Task) -> None:
     """No assignment after an accepted cancel."""
     at = truth.cancelled_at.get(row.task_id)
-    demand(
-        17,
-        at is None or row.generation == at,
-        f"{row.task_id}: generation {row.generation} after cancel at {at}",
-    )
+    is_before = at is None or row.generation == at
+    demand(17, is_before, f"{row.task_id}: generation {row.generation} after cancel at {at}")
 
 
 @invariant(22)
@@ -233,9 +232,8 @@ def a_holder_is_the_bound_instance(truth: Truth, row: Task) -> None:
     """A held task's instance = the name's bound instance."""
     if row.holder is not None:
         bound = truth.bound.get(row.holder.agent_id)
-        demand(
-            22, bound == row.holder.instance_id, f"{row.task_id} is held by {row.holder}, bound is {bound}"
-        )
+        is_bound = bound == row.holder.instance_id
+        demand(22, is_bound, f"{row.task_id} is held by {row.holder}, bound is {bound}")
 
 
 def judge_row(truth: Truth, before: Task | None, row: Task, floor: int) -> None:

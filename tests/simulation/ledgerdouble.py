@@ -16,6 +16,7 @@ from hub.core.effects import (
     EventLogged,
     Instance,
     InstanceSaved,
+    LetterPosted,
     MailKept,
     MarkMoved,
     StrayKept,
@@ -51,6 +52,7 @@ class MemoryLedger:
         self.agents: dict[AgentId, AgentRecord] = {}
         self.log: list[CommittedEvent] = []
         self.kept: list[StrayKept | MailKept] = []
+        self.letters: list[LetterPosted] = []
         self._wall_less_mono: dict[TaskId, int] = {}
 
     def copy(self) -> MemoryLedger:
@@ -60,6 +62,7 @@ class MemoryLedger:
         other.rows, other.keys = dict(self.rows), dict(self.keys)
         other.instances, other.agents = dict(self.instances), dict(self.agents)
         other.log, other.kept = list(self.log), list(self.kept)
+        other.letters = list(self.letters)
         other._wall_less_mono = dict(self._wall_less_mono)
         return other
 
@@ -99,8 +102,12 @@ class MemoryLedger:
         page.has_lost_history = any(isinstance(change, EpochRenewed) for change in batch.changes)
         for change in batch.changes:
             self._write(change, batch.now, page)
+        letters = [change for change in batch.changes if isinstance(change, LetterPosted)]
+        posted = [letter for letter in letters if letter.task_id not in refused]
+        self.letters += posted
         return Committed(
             events=tuple(page.events),
+            letters=len(posted),
             refused=refused,
             found=tuple(self.rows[task_id] for task_id in sorted(refused) if task_id in self.rows),
         )

@@ -12,10 +12,12 @@ from typing import Final
 from hub.core.policy import Policy
 from tests.simulation.faults import Plan
 
-SHIPPED: Final = Policy(input_ms=600_000)
-"""All as shipped but the patience with people: a day of heartbeats shows nothing that ten minutes do not."""
+SHIPPED: Final = Policy(input_ms=600_000, has_streams=True)
+"""All as shipped but the patience with people: a day of heartbeats shows nothing that ten minutes do not.
+There is a Redis, so that ends are posted."""
 
 SHORT: Final = Policy(
+    has_streams=True,
     heartbeat_ms=4_000,
     accept_ms=5_000,
     lease_ms=12_000,

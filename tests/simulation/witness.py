@@ -27,6 +27,7 @@ from hub.core.task import Now, Task
 from hub.ports import Batch, Committed, CommittedEvent
 from protocol.frames import HubFrame, Identified, InputRequired, TaskAck, TaskAssign
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
+from tests.simulation import letters
 from tests.simulation.answers import (
     after_restore,
     an_answer_is_kept,
@@ -126,7 +127,9 @@ class Witness:
             if isinstance(change, TaskSaved) and change.task.task_id not in committed.refused
         ]
         rebound = self._note_bindings(batch)
+        letters.an_end_has_its_letters(truth, rows, ledger.letters[len(ledger.letters) - committed.letters :])
         for row in rows:
+            letters.a_status_is_never_set_back(truth.rows.get(row.task_id), row)
             judge_row(truth, truth.rows.get(row.task_id), row, ledger.generation_floor)
             judge_answers(truth, row)
             truth.rows[row.task_id] = row
@@ -229,6 +232,7 @@ class Witness:
         }
         truth.keys = dict(ledger.keys)
         after_restore(truth)
+        letters.after_restore(truth, ledger.letters)
         truth.spent.clear()
         truth.refused.clear()
         truth.pushed = {task_id: key for task_id, key in truth.pushed.items() if task_id in truth.rows}
