@@ -44,12 +44,16 @@ from hub.parts import Parts
 from hub.poison import Poison
 from hub.ports import Loaded, StorageBroken
 from hub.registry import Registry
+from hub.runs.plugins import PluginsKnown
+from hub.runs.starting import Starting
+from hub.runs.vault import Vault
 from hub.settings import Settings
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import Mailboxes
 from hub.store.passing import PassingKept
 from hub.store.queries import Queries
+from hub.store.runs import RunQueries
 from hub.store.tokens import Tokens, load_pepper
 from hub.telling import Teller
 from hub.turns import TurnsKept
@@ -155,6 +159,26 @@ def dispatcher_of(
     )
 
 
+def starting_of(
+    settings: Settings,
+    clock: HubClock,
+    board: Board,
+    dispatcher: Dispatcher,
+    runs: RunQueries,
+    plugins: PluginsKnown,
+    vault: Vault,
+) -> Starting:
+    return Starting(
+        settings=settings,
+        clock=clock,
+        board=board,
+        dispatcher=dispatcher,
+        queries=runs,
+        plugins=plugins,
+        vault=vault,
+    )
+
+
 @asynccontextmanager
 async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
     """Everything a hub is made of, and taken apart again in the opposite order."""
@@ -188,6 +212,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         teller = Teller(registry, feed, passing, metrics, history)
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
+        plugins, runs, vault = PluginsKnown(settings.plugins, clock), RunQueries(queries), Vault()
+        stack.callback(plugins.close)
         yield Parts(
             settings=settings,
             clock=clock,
@@ -208,6 +234,10 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
                 trusted=Trusted(settings.trusted_proxies), pushes_per_second=settings.pushes_per_second
             ),
             audit=audit,
+            runs=runs,
+            plugins=plugins,
+            vault=vault,
+            starting=starting_of(settings, clock, board, dispatcher, runs, plugins, vault),
         )
 
 

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from hub.metrics import Metrics
     from hub.ports import Clock
     from hub.registry import Registry
+    from hub.runs.plugins import PluginsKnown
+    from hub.runs.starting import Starting
+    from hub.runs.vault import Vault
     from hub.settings import Settings
     from hub.store.database import Database
     from hub.store.ledger import SqliteLedger
     from hub.store.mail import Mailboxes
     from hub.store.passing import PassingKept
     from hub.store.queries import Queries
+    from hub.store.runs import RunQueries
     from hub.store.tokens import Tokens
 
 
@@ -48,3 +52,7 @@ class Parts:
     feed: Feed
     throttle: Throttle
     audit: Audit
+    runs: RunQueries
+    plugins: PluginsKnown
+    vault: Vault
+    starting: Starting

@@ -45,13 +45,19 @@ def key_of(request: Request, in_body: str | None) -> str | None:
     return in_header if in_header is not None else in_body
 
 
-def event_of(call: Call, spec: Spec, *, must_be_connected: bool) -> TaskSubmitted:
-    """The letter to the board, if this caller may send it: a dispatcher token may be limited by patterns."""
-    if not call.identity.may_push_to(spec.assign_to, spec.plugin):
+def refuse_push(call: Call, agent_id: str | None, plugin: str | None) -> None:
+    """Raise what keeps this caller from pushing this now: its token may be limited by patterns, and all are
+    by their number."""
+    if not call.identity.may_push_to(agent_id, plugin):
         raise problems.forbidden("a token that may push to this agent and plugin")
     wait_ms = call.parts.throttle.pushed(call.identity.token_id, call.parts.clock.now().ms)
     if wait_ms is not None:
         raise problems.rate_limited(wait_ms)
+
+
+def event_of(call: Call, spec: Spec, *, must_be_connected: bool) -> TaskSubmitted:
+    """The letter to the board, if this caller may send it."""
+    refuse_push(call, spec.assign_to, spec.plugin)
     task_id = task_id_of(secrets.token_bytes(TASK_ID_BYTES))
     return TaskSubmitted(task_id=task_id, spec=spec, must_be_connected=must_be_connected)
 

@@ -55,7 +55,12 @@ async def read_task(call: Call) -> Task:
     task = await call.parts.queries.task(task_id)
     if task is None:
         raise no_such_task(task_id)
-    live = call.parts.board.view_task(task_id)
+    return await with_live_progress(call, task)
+
+
+async def with_live_progress(call: Call, task: Task) -> Task:
+    """What its run last said of itself is no fact, and may be newer than the row."""
+    live = call.parts.board.view_task(task.task_id)
     if task.is_final or live is None or live.generation != task.generation:
         return task
     if live.progress is None and live.message is None:
