@@ -209,10 +209,11 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             stack.callback(turns.close)
         registry = registry_of(settings, clock, metrics, authority, audit)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
-        teller = Teller(registry, feed, passing, metrics, history)
+        vault = Vault()
+        teller = Teller(registry, feed, passing, metrics, history, vault=vault)
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
-        plugins, runs, vault = PluginsKnown(settings.plugins, clock), RunQueries(queries), Vault()
+        plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
         stack.callback(plugins.close)
         yield Parts(
             settings=settings,

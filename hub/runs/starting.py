@@ -221,6 +221,8 @@ class Starting:
             assert isinstance(reply, Refusal), "a push has a reply"
             raise RunRefused(reply)
         assert reply.task is not None, "a granted push names its task"
+        if reply.is_repeat:
+            self._vault.drop(task_id)
         return started(reply.task, is_new=not reply.is_repeat)
 
 
