@@ -58,7 +58,7 @@ class Reachable:
     url: str
 
     def ask(self, *parts: str | bytes | int) -> Any:
-        """One command on a connection of its own; the reply as it came over the wire."""
+        """One command on a connection of its own."""
         client = cast("Asker", redis.Redis.from_url(self.url, protocol=2, socket_timeout=30))
         try:
             return client.execute_command(*parts)
@@ -73,11 +73,19 @@ class Reachable:
 
     def pending(self, stream: str, group: str) -> dict[str, tuple[str, int]]:
         """Entry to consumer and times delivered."""
-        lines = self.ask("XPENDING", stream, group, "-", "+", 1000)
-        return {
-            entry.decode(): (consumer.decode(), times)
-            for entry, consumer, times in ((*line.values(),)[:2] + ((*line.values(),)[3],) for line in lines)
-        }
+        lines = self.raw("XPENDING", stream, group, "-", "+", 1000)
+        return {entry.decode(): (consumer.decode(), times) for entry, consumer, _idle_ms, times in lines}
+
+    def raw(self, *parts: str | bytes | int) -> Any:
+        """One command whose reply the client does not read in its own way."""
+        return self.ask("EVAL", "return redis.call(unpack(ARGV))", 0, *parts)
+
+    def consumers(self, stream: str, group: str) -> set[str]:
+        return {line[1].decode() for line in self.raw("XINFO", "CONSUMERS", stream, group)}
+
+    def age(self, stream: str, group: str, entry: str, consumer: str, idle_ms: int) -> None:
+        """Make a pending entry look as if nobody had been at it for so long."""
+        self.raw("XCLAIM", stream, group, consumer, 0, entry, "IDLE", idle_ms, "JUSTID")
 
     def entries(self, stream: str) -> list[tuple[str, dict[str, str]]]:
         """All that a stream holds."""
