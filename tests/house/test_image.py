@@ -81,7 +81,7 @@ def test_a_pattern_means_what_docker_says(pattern: str, path: str, is_meant: boo
 
 
 @pytest.mark.parametrize(
-    ("image", "extras"), [("hub", {"cli", "redis"}), ("sidecar", {"cli", "redis", "crewai"})]
+    ("image", "extras"), [("hub", {"cli", "redis", "plugins"}), ("sidecar", {"cli", "redis", "crewai"})]
 )
 def test_an_image_s_lock_has_what_it_needs_at_the_versions_that_are_tested(
     image: str, extras: set[str]

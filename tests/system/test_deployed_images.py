@@ -112,7 +112,16 @@ def test_an_image_s_packages_are_all_that_its_program_needs(image: str, tmp_path
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, cwd=tmp_path, env=said, capture_output=True, text=True, check=False)
 
-    for module in ("redis.asyncio", "rich", "protocol", "console", "streams", "plugins.loader"):
+    for module in (
+        "redis.asyncio",
+        "rich",
+        "yaml",
+        "jsonschema",
+        "protocol",
+        "console",
+        "streams",
+        "plugins.loader",
+    ):
         found = run("python", "-c", f"import {module} as one; print(one.__file__)")
         assert found.returncode == 0, f"{image}: {found.stderr}"
         assert str(tmp_path) in found.stdout
