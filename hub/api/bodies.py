@@ -7,7 +7,7 @@ generated from these types. Never reads a request and never asks the board.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -180,6 +180,24 @@ def checked_trace(header: str | None) -> str | None:
     return header if header is not None and len(header) <= TRACE_LENGTH_MAX and header.isascii() else None
 
 
+class Streaming(Struct):
+    """What of a task's metadata names the channel on which its caller listens."""
+
+    stream_id: Any = msgspec.field(name="streamId", default=None)
+
+
+def checked_stream_id(field: str | None, metadata: Raw) -> str | None:
+    """The channel of a task: the field, or else `metadata.streamId` when that is a text (contracts §4)."""
+    if field is not None:
+        return field
+    named = msgspec.json.decode(metadata, type=Streaming).stream_id
+    if not isinstance(named, str) or not named:
+        return None
+    if len(named) > KEY_LENGTH_MAX:
+        raise invalid_field("metadata.streamId", "too_long", f"At most {KEY_LENGTH_MAX} characters.")
+    return named
+
+
 def judged(text: bytes, field: str, *, bytes_max: int) -> Raw:
     """JSON text without a flaw, or the Problem that names it."""
     found = judge(text, bytes_max=bytes_max)
@@ -210,15 +228,16 @@ def fingerprint(body: PushTaskBody | TaskBody) -> str:
 
 
 def spec_of_push(body: PushTaskBody, *, key: str | None, by: str, wall_ms: int, trace: str | None) -> Spec:
+    metadata = checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}")
     return Spec(
         description=checked_text(body.description, "description"),
-        metadata=checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}"),
+        metadata=metadata,
         plugin=body.plugin,
         inputs=checked_inputs(body.inputs),
         assign_to=AgentId(body.agent_id or ""),
         attempts_max=body.attempts_max or PUSH_ATTEMPTS,
         timeout_ms=body.timeout_ms,
-        stream_id=body.stream_id,
+        stream_id=checked_stream_id(body.stream_id, metadata),
         idempotency_key=key,
         fingerprint=fingerprint(body),
         trace=checked_trace(trace),
@@ -231,9 +250,10 @@ def spec_of_task(body: TaskBody, *, key: str | None, by: str, wall_ms: int, trac
     for field in LATER_FIELDS:
         if getattr(body, field) not in (None, Raw(b"null")):
             raise invalid_field(field, "not_supported", "This hub does not know this field yet.")
+    metadata = checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}")
     return Spec(
         description=checked_text(body.description, "description"),
-        metadata=checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}"),
+        metadata=metadata,
         plugin=body.plugin,
         inputs=checked_inputs(body.inputs),
         labels=body.labels or {},
@@ -244,7 +264,7 @@ def spec_of_task(body: TaskBody, *, key: str | None, by: str, wall_ms: int, trac
         timeout_ms=body.timeout_ms,
         start_by_wall_ms=body.start_by,
         run_at_wall_ms=body.run_at,
-        stream_id=body.stream_id,
+        stream_id=checked_stream_id(body.stream_id, metadata),
         idempotency_key=key,
         fingerprint=fingerprint(body),
         trace=checked_trace(trace),

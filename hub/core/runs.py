@@ -35,6 +35,24 @@ STREAMS_AGENT: Final = AgentId("hub:streams")
 NOT_CONFIGURED: Final = "streams publisher not configured"
 """The words of a run that was to go there when there is no such way (contracts §3)."""
 
+CANCELLED: Final = "cancelled"
+"""Also the reason of a cancel that names none."""
+
+CAUSES: Final = {
+    "grace_over": "its agent was out of reach for too long",
+    "lease_expired": "its agent did not speak of it any more",
+    "orphaned": "its agent was there and did not have it any more",
+    "rebound": "its agent's name went to another instance",
+    "history_lost": "the hub had lost its history",
+    "not_accepted": "no agent accepted it in time",
+    "stopped": "its agent stopped it, and nobody had asked for that",
+    "sidecar_crash": "the sidecar died under it",
+    "sidecar_shutdown": "the sidecar was told to go",
+    "result_too_big": "its result is too big to travel",
+    "result_not_acceptable": "its result is no JSON that can be taken",
+}
+"""The words by which lost runs and results are counted, as sentences for whoever asked for them."""
+
 SUMMARY_LENGTH_MAX: Final = 300
 """Characters of a briefing's summary."""
 
@@ -139,14 +157,15 @@ def error_of(task: Task) -> str | None:
         return None
     if task.state is State.CANCELLED:
         return cancelled_by(task)
-    return task.error or "it failed without a reason"
+    error = task.error or "it failed without a reason"
+    return CAUSES.get(error, error)
 
 
 def cancelled_by(task: Task) -> str:
     """That it was cancelled, by whom and why, as far as they have said so."""
     by = f" by {task.cancelled_by}" if task.cancelled_by else ""
-    why = f": {task.cancel_reason}" if task.cancel_reason else ""
-    return f"cancelled{by}{why}"
+    is_said = task.cancel_reason not in (None, "", CANCELLED)
+    return f"{CANCELLED}{by}: {task.cancel_reason}" if is_said else f"{CANCELLED}{by}"
 
 
 def ended_wall_ms(task: Task) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hub.core.runs import error_of
-from hub.core.task import Task
+from hub.core.task import State, Task
 
 CONTENT_LENGTH_MAX: Final = 16_384
 """Characters of the last words: a page of text. The whole result is in the API."""
@@ -145,11 +145,12 @@ def failure(task: Task, error: str) -> str:
 
 
 def phase_of(task: Task) -> str:
-    """The phase that failed: what the run said last of itself."""
-    message = clipped(" ".join((task.message or "").split()), NAME_LENGTH_MAX).rstrip(". …")
+    """The phase in which it ended: what the run said last of itself."""
+    word = "Stopped" if task.state is State.CANCELLED else "Failed"
+    message = clipped(" ".join((task.message or "").split()), NAME_LENGTH_MAX)
     if message:
-        return f"Failed in the phase “{message}”"
-    return "Failed before it started" if task.started_wall_ms is None else "Failed while it was running"
+        return f"{word} in the phase “{message}”"
+    return f"{word} before it started" if task.started_wall_ms is None else f"{word} while it was running"
 
 
 def sentence(text: str) -> str:
