@@ -18,6 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from hub.core.runs import INNER_PREFIX
 from protocol.ids import AgentId, TokenId
 
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -164,9 +165,19 @@ class Identity(Struct, frozen=True, kw_only=True):
     def may(self, scope: Scope) -> bool:
         return scope in SCOPES[self.role]
 
+    def may_connect_as(self, agent_id: str, instance_id: str | None) -> bool:
+        """One agent, and nobody from outside under a name or an instance of the hub's own."""
+        is_own = is_reserved(agent_id) or is_reserved(instance_id or "")
+        return self.may(Scope.CONNECT) and self.agent_id == agent_id and not is_own
+
     def may_push_to(self, agent_id: str | None, plugin: str | None) -> bool:
         """A dispatcher with patterns must name an agent (or plugin) that one of them matches."""
         return matches(agent_id, self.agent_patterns) and matches(plugin, self.plugin_patterns)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether only an agent inside the hub may be called so."""
+    return name.startswith(INNER_PREFIX)
 
 
 def matches(name: str | None, patterns: tuple[str, ...]) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hub.audit import NOBODY
-from hub.auth import Identity, Scope
+from hub.auth import Identity
 from hub.core.events import AgentIdentified, BadFactHeard, Event, FrameHeard, LinkLost, Sender
 from hub.guards import GuardedWebSocket
 from hub.ladder import PAUSE_MS, RETRY_AFTER_MS, Ladder, Step
@@ -178,7 +178,7 @@ class Link:
         if identity is None:
             self._registry.metrics.refused_tokens.inc()
             self._refuse(frame, ErrorCode.INVALID_TOKEN, CloseCode.INVALID_TOKEN)
-        elif not identity.may(Scope.CONNECT) or identity.agent_id != frame.agent_id:
+        elif not identity.may_connect_as(frame.agent_id, frame.instance_id):
             self._refuse(frame, ErrorCode.TOKEN_AGENT_MISMATCH, CloseCode.TOKEN_OF_ANOTHER_AGENT)
         elif self.version >= 2 and frame.instance_id is None:
             missing = FieldError(

@@ -62,6 +62,16 @@ class Inbox(Protocol):
         """Resume that link's reading as soon as there is room."""
 
 
+class InnerLine(Protocol):
+    """The way to an agent inside the hub: no socket, nobody to introduce, nothing to look after."""
+
+    link_id: int
+
+    def say(self, frame: HubFrame) -> None: ...
+
+    def hang_up(self, reason: str) -> None: ...
+
+
 class Visit(Struct, frozen=True, kw_only=True):
     """One connection of an agent. `code` and the rest are None while it lasts."""
 
@@ -96,6 +106,7 @@ class Registry:
         self._agents_connected = 0
         self._inbox: Inbox | None = None
         self._links: dict[int, Link] = {}
+        self._inner: dict[int, InnerLine] = {}
         self._link_ids = itertools.count(1)
         self._unflushed: dict[int, Link] = {}
         self._visits: OrderedDict[str, deque[Visit]] = OrderedDict()
@@ -121,6 +132,13 @@ class Registry:
 
     def add(self, link: Link) -> None:
         self._links[link.link_id] = link
+
+    def attach(self, line: InnerLine) -> None:
+        """An agent inside the hub. It counts as no connected agent, and hears no gossip about others."""
+        self._inner[line.link_id] = line
+
+    def detach(self, line: InnerLine) -> None:
+        del self._inner[line.link_id]
 
     def introduced(self, link: Link) -> None:
         """The token was good: whether the name may be had is up to the board."""
@@ -207,6 +225,8 @@ class Registry:
         if link is not None:
             link.say(effect.frame)
             self._unflushed[link.link_id] = link
+        elif effect.link_id in self._inner:
+            self._inner[effect.link_id].say(effect.frame)
 
     def tell_others(self, effect: TellOthers) -> None:
         """Encoded once for each kind of wire, however many hear it."""
@@ -221,6 +241,8 @@ class Registry:
         if link is not None and link.agent_id is not None:
             hold_ms = self.hold_ms(link.address, link.agent_id) if effect.hold else 0
             link.hang_up(effect.code, effect.reason, hold_ms=hold_ms)
+        elif effect.link_id in self._inner:
+            self._inner[effect.link_id].hang_up(effect.reason)
 
     def flush(self) -> None:
         """The turn is told: one message for each link that has something to hear."""

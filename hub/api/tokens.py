@@ -17,7 +17,8 @@ from hub.api.bodies import OnboardBody, TokenBody
 from hub.api.endpoint import Call, Endpoint, Told, bearer_of, not_believed
 from hub.api.problems import Problem
 from hub.api.views import NewTokenView, OnboardView, StatusView, TokenList, TokenView
-from hub.auth import LIFETIME_MS, SECRET_BYTES, Role, Scope, TokenRecord, mint
+from hub.auth import LIFETIME_MS, SECRET_BYTES, Role, Scope, TokenRecord, is_reserved, mint
+from hub.core.runs import INNER_PREFIX
 from protocol.ids import AgentId, TokenId
 
 TOKEN_ID_BYTES: Final = 8
@@ -54,11 +55,20 @@ def new_token(
     return token, record
 
 
+def refuse_reserved(agent_id: str | None) -> None:
+    """Agents inside the hub have no token, and nobody gets one that could speak for them."""
+    if agent_id is not None and is_reserved(agent_id):
+        raise problems.invalid_field(
+            "agent_id", "not_allowed", f"Names that begin with {INNER_PREFIX} are the hub's own."
+        )
+
+
 async def create_token(call: Call) -> Told:
     body = await call.body(TokenBody)
     role = body.role or Role.AGENT
     if role in (Role.AGENT, Role.JOIN) and body.agent_id is None:
         raise problems.invalid_field("agent_id", "missing", "Say which agent may connect with this token.")
+    refuse_reserved(body.agent_id)
     token, record = new_token(
         call,
         role,
@@ -128,6 +138,7 @@ async def onboard(call: Call) -> Told:
     """A one-time code (or an operator's open door) becomes an agent's own token; the code is burnt."""
     body = await call.body(OnboardBody)
     parts = call.parts
+    refuse_reserved(body.agent_id)
     agent_id = AgentId(body.agent_id)
     code = join_code_of(call.request, body)
     identity = parts.authority.check(code) if code is not None else None
