@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.link import Streams
+from streams.link import REPLY_S, Streams
 from tests.streams.servers import GivenServer, Reachable, RedisServer, given_url, kinds
 
 OpenStreams = Callable[..., Streams]
@@ -47,9 +47,9 @@ async def open_streams() -> AsyncIterator[OpenStreams]:
     """Links to servers, closed at the end of the test."""
     opened: list[Streams] = []
 
-    def open_one(server: Reachable | str, **settings: float) -> Streams:
+    def open_one(server: Reachable | str, reply_s: float = REPLY_S) -> Streams:
         url = server if isinstance(server, str) else server.url
-        opened.append(Streams(url, **settings))
+        opened.append(Streams(url, reply_s=reply_s))
         return opened[-1]
 
     yield open_one

@@ -106,10 +106,7 @@ async def test_a_killed_readers_entries_are_claimed_under_another_name(
 ) -> None:
     """L80: whoever replaces it has another name, and still nothing is stranded."""
     add(redis_process, 3)
-    victim = subprocess.Popen([sys.executable, str(VICTIM), redis_process.url])
-    until_true(lambda: len(redis_process.pending("s", "g") if is_group(redis_process) else {}) == 3, "taken")
-    victim.kill()
-    victim.wait()
+    take_and_die(redis_process, 3)
     patient = reader(open_streams(redis_process))
     assert await patient.take(10) == [], "not abandoned yet: its run may take so long"
     one = reader(open_streams(redis_process), claim_idle_ms=1)
@@ -117,6 +114,13 @@ async def test_a_killed_readers_entries_are_claimed_under_another_name(
     assert numbers(found) == [0, 1, 2]
     assert {entry.times_delivered for entry in found} == {2}
     assert {consumer for consumer, _ in redis_process.pending("s", "g").values()} == {one.name}
+
+
+def take_and_die(server: Reachable, count: int) -> None:
+    victim = subprocess.Popen([sys.executable, str(VICTIM), server.url])
+    until_true(lambda: is_group(server) and len(server.pending("s", "g")) == count, "it has taken all")
+    victim.kill()
+    victim.wait()
 
 
 def is_group(server: Reachable) -> bool:

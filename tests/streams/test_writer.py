@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,22 @@ async def test_a_retry_is_published_under_the_same_run_id(
     ]
 
 
-async def test_a_poster_killed_at_any_moment_has_posted_each_entry_once_when_it_is_through(
+def until_posted(server: Reachable, count: int) -> None:
+    until_true(partial(has_posted, server, count), "it has posted some")
+
+
+def has_posted(server: Reachable, count: int) -> bool:
+    return bool(server.ask("XLEN", "s") >= count)
+
+
+def test_a_poster_killed_at_any_moment_has_posted_each_entry_once_when_it_is_through(
     redis_process: RedisServer, tmp_path: Path
 ) -> None:
     """Marker and entry are one step: between them nobody can be killed."""
     many = 300
     for kill_at in (20, 90, 200):
         victim = subprocess.Popen([sys.executable, str(VICTIM), redis_process.url, str(many)])
-        until_true(lambda at=kill_at: redis_process.ask("XLEN", "s") >= at, "it has posted some")
+        until_posted(redis_process, kill_at)
         victim.kill()
         victim.wait()
     subprocess.run([sys.executable, str(VICTIM), redis_process.url, str(many)], check=True)
@@ -112,7 +121,7 @@ async def test_redis_killed_while_posting_has_each_entry_once_when_all_are_throu
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(post_all())
         for at in (50, 150):
-            await until(lambda at=at: redis_process.ask("XLEN", "s") >= at, "some are posted")
+            await until(partial(has_posted, redis_process, at), "some are posted")
             redis_process.kill()
             redis_process.start()
         await posting
@@ -236,7 +245,7 @@ async def test_a_completed_run_has_one_answer_for_ever(
 async def test_a_failed_run_that_is_asked_for_again_is_answered_again(
     redis_server: Reachable, open_streams: OpenStreams
 ) -> None:
-    """L86: the retry of a run has its id; each entry has one answer, and a late repeat of the first is none."""
+    """L86: the retry of a run has its id; each entry has one answer, a late repeat has none."""
     writer = Writer(open_streams(redis_server))
     assert await writer.begin("r", "1-1") == "begun"
     assert await writer.answer(failed("r"), entry_id="1-1")
