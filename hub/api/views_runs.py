@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from hub.core import runs
 from hub.core.runs import Section
-from hub.core.task import Task
+from hub.core.task import State, Task
 
 # msgspec (seen with 0.22) reads `Raw | None` as null and nothing else; see `bodies.py`.
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     output: str | None
     error_message: str | None
     attempts: int
+    """How often it has been at work, this time included."""
     origin: str
     route: str
     progress: float | None
@@ -78,6 +79,13 @@ class BriefingPage(Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+def attempts_of(task: Task) -> int:
+    """The core counts an attempt when it has come to nothing."""
+    has_come_to_nothing = task.state in (State.QUEUED, State.FAILED, State.DEAD_LETTER)
+    is_one_more = task.state is State.COMPLETED or (task.is_accepted and not has_come_to_nothing)
+    return task.attempt + is_one_more
+
+
 def view_run(task: Task) -> RunView:
     run = task.spec.run
     assert run is not None, f"{task.task_id} is no run"
@@ -92,7 +100,7 @@ def view_run(task: Task) -> RunView:
         input=task.spec.inputs,
         output=runs.output_of(task),
         error_message=runs.error_of(task),
-        attempts=task.attempt,
+        attempts=attempts_of(task),
         origin=run.origin,
         route=run.route,
         progress=task.progress,
