@@ -1,4 +1,4 @@
-"""The `sidecar` command: connect, join, run, plugins, status, drain, doctor.
+"""The `sidecar` command: connect, join, work, run, plugins, status, drain, doctor.
 
 Owns the words of the command line and turns every `SidecarError` into its sentence and exit code. What a
 command needs is imported when it runs, so that `sidecar connect --help` stays quick.
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sidecar.commands import plugins, run
+from sidecar.commands import plugins, run, work
 from sidecar.commands.options import exits, named, of_crews, of_this_machine, say, settings_of
 
 
@@ -157,6 +157,7 @@ def doctor(hub_url: str | None, config: str | None, **flags: Any) -> None:
 
 sidecar.add_command(plugins.command)
 sidecar.add_command(run.command)
+sidecar.add_command(work.command)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ OFFLINE: Final = "offline"
 
 KEPT_FOLDER: Final = "PLUGIN_DIR"
 KEPT_SECONDS: Final = "CREW_TIMEOUT_SECONDS"
+KEPT_REDIS: Final = "REDIS_URL"
 """Variables of existing deployments that go on working."""
 
 AGENT_ID_FORBIDDEN: Final = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)))
@@ -56,6 +57,9 @@ class Settings:
     """Empty: the machine's name."""
     token: str = ""
     """Better in a file (SIDECAR_TOKEN_FILE or --token-file): other programs can read an environment."""
+    redis: str = field(default="", repr=False)
+    """For `sidecar work`, which has no hub: `redis://`, `rediss://` or `redis+sentinel://`. It may hold a
+    password: better in a file (SIDECAR_REDIS_FILE)."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's. The hub's certificate is always verified."""
     wire: Literal["json", "msgpack"] = "json"
@@ -137,6 +141,8 @@ def with_kept_names(environ: Mapping[str, str]) -> dict[str, str]:
     found = dict(environ)
     if environ.get(KEPT_FOLDER):
         found.setdefault("SIDECAR_PLUGINS", environ[KEPT_FOLDER])
+    if environ.get(KEPT_REDIS) and "SIDECAR_REDIS_FILE" not in environ:
+        found.setdefault("SIDECAR_REDIS", environ[KEPT_REDIS])
     seconds = environ.get(KEPT_SECONDS)
     if seconds is not None and "SIDECAR_CREW_TIMEOUT_MS" not in environ:
         found["SIDECAR_CREW_TIMEOUT_MS"] = str(_milliseconds(seconds))
