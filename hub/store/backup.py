@@ -63,7 +63,26 @@ INVARIANTS: Final = (
     ),
     ("more attempts than generations", "SELECT task_id FROM tasks WHERE attempt > generation"),
 )
-"""A sentence for what is wrong, and the statement that finds it."""
+"""A sentence for what is wrong, and the statement that finds it, in every version of the tables."""
+
+RUN_INVARIANTS: Final = (
+    (
+        "a run without its task",
+        (
+            "SELECT plugin_run_id FROM runs WHERE NOT EXISTS"
+            " (SELECT 1 FROM tasks WHERE tasks.number = runs.number AND tasks.task_id = runs.task_id)"
+        ),
+    ),
+    (
+        "a run that has ended and its task has not, or the other way round",
+        (
+            "SELECT plugin_run_id FROM runs JOIN tasks ON tasks.number = runs.number"
+            " WHERE (ended_wall_ms IS NULL) <> (tasks.state NOT IN"
+            " ('cancelled', 'completed', 'dead_letter', 'failed'))"
+        ),
+    ),
+)
+"""Likewise, since version 2."""
 
 
 def open_to_read(path: Path, vfs: str | None = None) -> apsw.Connection:
@@ -121,18 +140,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def check(path: Path) -> list[str]:
-    """What is wrong with a database, as sentences; nothing for a good one. A running hub is not disturbed."""
+def check(path: Path, *, may_be_older: bool = False) -> list[str]:
+    """What is wrong with a database, as sentences; nothing for a good one. A running hub is not disturbed.
+
+    Tables of an older version are something to be said, unless whoever asks is about to bring them up.
+    """
     connection = open_to_read(path)
     try:
         found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({FINDINGS_MAX})")]
         findings = [] if found == ["ok"] else found
         version = version_of(connection)
-        if version != len(MIGRATIONS):
+        if version > len(MIGRATIONS) or (version < len(MIGRATIONS) and not may_be_older):
             return [*findings, f"its tables are version {version}, this program knows {len(MIGRATIONS)}"]
         if read_meta(connection) is None:
             findings.append("the row about the database itself is missing")
-        for sentence, sql in INVARIANTS:
+        for sentence, sql in (*INVARIANTS, *(RUN_INVARIANTS if version > 1 else ())):
             rows = connection.execute(f"{sql} LIMIT {FINDINGS_MAX}").fetchall()
             findings += [f"{sentence}: {', '.join(map(str, row))}" for row in rows]
         return findings
@@ -142,9 +164,9 @@ def check(path: Path) -> list[str]:
 
 def restore(backup: Path, target: Path) -> None:
     """Put a backup in the place of a database. The hub that opens it begins a new epoch and says so to
-    everybody.
+    everybody, and brings its tables up to date if the backup is older than this program.
     """
-    findings = check(backup)
+    findings = check(backup, may_be_older=True)
     if findings:
         raise ConfigurationError(f"{backup} is not a good backup ({findings[0]}); nothing was changed.")
     if target.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 from hub.ports import Ledger
 from hub.store.database import open_database
 from hub.store.ledger import FREE_BYTES_MIN, SqliteLedger
+from hub.store.writing import letter_row
 from tests.doubles_ledger import WaitingLedger
 from tests.store.disk import Disk
 
@@ -24,6 +25,10 @@ class Subject(ABC):
     @abstractmethod
     def ledger(self) -> Ledger:
         """The one that is open now."""
+
+    @abstractmethod
+    async def letters(self) -> list[tuple[str, ...]]:
+        """What lies in the outbox: kind, key, target, payload and task."""
 
     @abstractmethod
     async def restart(self) -> None:
@@ -52,6 +57,9 @@ class InMemory(Subject):
     @property
     def ledger(self) -> WaitingLedger:
         return self._ledger
+
+    async def letters(self) -> list[tuple[str, ...]]:
+        return [letter_row(letter) for letter in self._ledger.durable.letters]
 
     async def restart(self) -> None:
         self._ledger = self._ledger.restarted()
@@ -85,6 +93,11 @@ class OnSqlite(Subject):
     @property
     def ledger(self) -> SqliteLedger:
         return self._ledger
+
+    async def letters(self) -> list[tuple[str, ...]]:
+        sql = "SELECT kind, key, target, payload, task_id FROM outbox ORDER BY letter_id"
+        found = await self._ledger.look(lambda connection: connection.execute(sql).fetchall())
+        return [tuple(str(value) for value in row) for row in found]
 
     async def restart(self) -> None:
         self._ledger.broken = "the process is gone"

@@ -23,6 +23,7 @@ from hub.ports import StorageBroken
 from hub.store import backup
 from hub.store.database import Durability, open_database
 from hub.store.ledger import SqliteLedger
+from hub.store.outbox import Letter, Outbox
 from hub.store.queries import Queries
 from tests.store.disk import Disk, failing_disk
 from tests.store.workload import ADA, NOW, State, Workload
@@ -132,7 +133,11 @@ async def found_in(ledger: SqliteLedger, queries: Queries, workload: Workload) -
     while events := await queries.events_after(len(log)):
         log += [(event.event, event.task_id) for event in events]
     marks = [instance.mark for instance in loaded.instances if instance.instance_id == ADA.instance_id]
-    return State(tasks, tuple(log), marks[0] if marks else 0)
+    outbox, letters = Outbox(ledger, queries), list[Letter]()
+    while found := await outbox.next(after=letters[-1].letter_id if letters else 0):
+        letters += found
+    ends = tuple(letter.task_id for letter in letters)
+    return State(tasks, tuple(log), marks[0] if marks else 0, ends)
 
 
 def compare(found: State, workload: Workload, verdict: Verdict) -> None:

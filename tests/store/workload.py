@@ -20,6 +20,7 @@ from hub.core.effects import (
     EventLogged,
     Instance,
     InstanceSaved,
+    LetterPosted,
     MailKept,
     MarkMoved,
     StrayKept,
@@ -103,9 +104,12 @@ class State:
     tasks: dict[TaskId, Task] = field(default_factory=dict)
     log: tuple[tuple[str, str | None], ...] = ()
     mark: int = 0
+    letters: tuple[str, ...] = ()
+    """The tasks whose ends lie in the outbox, in their order."""
 
     def after(self, done: Batch) -> State:
         tasks, log, mark = dict(self.tasks), list(self.log), self.mark
+        letters = list(self.letters)
         for change in done.changes:
             match change:
                 case TaskSaved(task=task):
@@ -114,9 +118,11 @@ class State:
                     log.append((change.event, change.task_id))
                 case MarkMoved(seq=seq):
                     mark = seq
+                case LetterPosted():
+                    letters.append(change.task_id)
                 case _:
                     pass
-        return State(tasks, tuple(log), mark)
+        return State(tasks, tuple(log), mark, tuple(letters))
 
 
 class Workload:
@@ -154,6 +160,8 @@ class Workload:
             if event != "task_assigned":
                 mark += 1
                 changes.append(MarkMoved(ADA.instance_id, Seq(mark), task.task_id))
+            if after.is_final:
+                changes.append(letter_of(after))
         if die.random() < 0.1:
             changes += extras(self._pushed)
         self.in_flight = batch(*changes)
@@ -195,6 +203,17 @@ def extras(number: int) -> tuple[Change, ...]:
             wall_ms=NOW.wall_ms,
         ),
         mail_to("bob", number),
+    )
+
+
+def letter_of(task: Task) -> LetterPosted:
+    """Somebody waits for the end of this task."""
+    return LetterPosted(
+        kind="final",
+        key=task.task_id,
+        target=f"channel of {task.task_id}",
+        payload=Raw(b'{"complete":true}'),
+        task_id=task.task_id,
     )
 
 
