@@ -189,6 +189,10 @@ class InnerAgent:
             held = tuple(Held(task_id=task_id, generation=number) for task_id, number in self.in_hand())
             self._post(Heartbeat(as_of_seq=self._facts.last, tasks=held))
 
+    def accepted(self) -> tuple[Job, ...]:
+        """Jobs that are out."""
+        return tuple(self.jobs[task_id] for task_id in self._accepted)
+
     def in_hand(self) -> tuple[Run, ...]:
         """Jobs, and runs whose end has no receipt yet."""
         jobs = ((job.task_id, job.generation) for job in self.jobs.values())

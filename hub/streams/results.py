@@ -23,8 +23,14 @@ from hub.inner.job import Undelivered
 from protocol import limits
 from protocol.ids import TaskId
 from protocol.rawjson import Flaw, judge
+from streams import names
 from streams.entries import Result
 from streams.inbox import ResultInbox, Told
+from streams.link import Streams
+from streams.trouble import RedisTrouble
+
+ASIDE: Final = f"{names.CONSUMER_PREFIX}unknown"
+"""Holds results of runs that nobody here knows."""
 
 UNKNOWN_MAX: Final = 1_000
 """Results of runs that nobody here knows which are listed; the entries themselves are Redis's to keep."""
@@ -45,12 +51,14 @@ class Results:
 
     def __init__(
         self,
+        streams: Streams,
         inbox: ResultInbox,
         agent: InnerAgent,
         runs: Runs,
         view: Callable[[TaskId], Task | None],
         crasher: Crasher,
     ) -> None:
+        self._streams = streams
         self._inbox = inbox
         self._agent = agent
         self._runs = runs
@@ -61,21 +69,18 @@ class Results:
 
     async def run(self) -> None:
         """Read for ever."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._inbox.reader.tend())
-                while True:
-                    for told in await self._inbox.take():
-                        await self.take_in(told)
-        finally:
-            await self._inbox.reader.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._inbox.reader.tend())
+            while True:
+                for told in await self._inbox.take():
+                    await self.take_in(told)
 
     async def take_in(self, told: Told) -> None:
         """One result: a fact and its receipt, then the acknowledgement."""
         task = await self._task_of(told.result)
         if task is None:
             self._report(told)
-            self._inbox.leave(told)
+            await self._lay_aside(told)
             return
         self.unknown.pop(told.entry.entry_id, None)
         if not task.is_final:  # whichever attempt it is of: the first that is accepted wins
@@ -104,6 +109,19 @@ class Results:
             status = await self._agent.fail(task.task_id, task.generation, failure)
         extra = {"plugin_run_id": result.plugin_run_id, "task_id": task.task_id, "status": status}
         logger.info("< result", extra=extra)
+
+    async def _lay_aside(self, told: Told) -> None:
+        """Still pending, under a name that takes nothing: whoever claims what is idle for long gets it, and
+        it does not come back to this reader at every turn.
+        """
+        self._inbox.leave(told)
+        entry_id = told.entry.entry_id
+        try:
+            await self._streams.commands.command(
+                "XCLAIM", names.RESULTS, names.RESULT_GROUP, ASIDE, 0, entry_id, "JUSTID"
+            )
+        except RedisTrouble:
+            return  # it comes again, and is laid aside then
 
     def _report(self, told: Told) -> None:
         entry_id = told.entry.entry_id
