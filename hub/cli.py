@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "watch": ("hub.commands.watch:command", "Watch a task, or the whole feed."),
     "tasks": ("hub.commands.tasks:command", "Look at tasks and steer them."),
     "dead": ("hub.commands.tasks:dead_command", "List dead letters and run them again."),
+    "runs": ("hub.commands.runs:command", "Start runs of plugins, look at them and at briefings."),
     "agents": ("hub.commands.agents:command", "Look at agents and steer them."),
     "token": ("hub.commands.token:command", "Make, list, rotate and revoke tokens."),
     "db": ("hub.commands.db:command", "Check, back up and upgrade the database."),

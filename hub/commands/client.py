@@ -35,8 +35,9 @@ EXIT_OF_STATUS: Final = {
 
 
 NOT_THERE: Final = {
-    "task_not_found": ("task", "hub tasks list"),
-    "agent_not_found": ("agent", "hub agents list"),
+    "task_not_found": ("task", "task_id", "hub tasks list"),
+    "agent_not_found": ("agent", "agent_id", "hub agents list"),
+    "run_not_found": ("run", "plugin_run_id", "hub runs list"),
 }
 
 
@@ -158,8 +159,10 @@ def sentence_of(answer: httpx.Response) -> str:
         why = f" ({body['reason']})" if body.get("reason") else ""
         return f"Agent {body['agent_id']} is not connected{why}. With --queue the task waits for it."
     if error in NOT_THERE:
-        name, command = NOT_THERE[error]
-        return f"There is no {name} {body.get(f'{name}_id', 'of that name')}. See: {command}"
+        name, member, command = NOT_THERE[error]
+        return f"There is no {name} {body.get(member, 'of that name')}. See: {command}"
+    if error == "plugin_not_found":
+        return f"There is no plugin {body.get('plugin', 'of that name')} here. {body.get('detail', '')}"
     faults = "; ".join(f"{one['field']}: {one['detail']}" for one in body.get("errors", ()))
     return f"{error}: {faults or body.get('detail', '')}"
 

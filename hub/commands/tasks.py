@@ -50,12 +50,14 @@ def list_tasks(limit: int, **options: Any) -> None:
         output.rows(pages(client, "/api/tasks", limit, **wanted), COLUMNS, key="task_id")
 
 
-def pages(client: HubClient, path: str, limit: int, **query: str | None) -> Iterator[dict[str, Any]]:
-    """Tasks page by page, until there are no more or there are enough."""
+def pages(
+    client: HubClient, path: str, limit: int, *, under: str = "tasks", **query: str | int | None
+) -> Iterator[dict[str, Any]]:
+    """What a list has under a name, page by page, until there is no more or there is enough."""
     cursor: str | None = None
     while limit > 0:
         page = client.get(path, cursor=cursor, limit=min(PAGE_ROWS, limit), **query)
-        yield from page["tasks"]
+        yield from page[under]
         limit -= page["count"]
         cursor = page["next"]
         if cursor is None:
