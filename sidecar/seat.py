@@ -69,7 +69,7 @@ def sit_down(tokens: Path, folder: Path, command: tuple[str, ...], environ: Mapp
     for seat in known:
         if take(seat, folder):
             click.echo(f"seat: this is `{seat.name}`", err=True)
-            os.execvpe(command[0], command, {**environ, **seat.environment(folder)})  # noqa: S606  no shell
+            os.execvpe(command[0], command, {**environ, **seat.environment(folder)})  # noqa: S606  it becomes the sidecar
     names = ", ".join(seat.name for seat in known)
     leave(ALL_TAKEN, f"all seats are taken ({names}): write a token for one more replica into {tokens}")
 
