@@ -51,10 +51,12 @@ from hub.settings import Settings
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import Mailboxes
+from hub.store.outbox import Outbox
 from hub.store.passing import PassingKept
 from hub.store.queries import Queries
 from hub.store.runs import RunQueries
 from hub.store.tokens import Tokens, load_pepper
+from hub.streams.face import Face, FleetKnown
 from hub.telling import Teller
 from hub.turns import TurnsKept
 from hub.watching import watch_routes
@@ -72,6 +74,7 @@ def policy_of(settings: Settings) -> Policy:
         run_ms=settings.run_ms,
         input_ms=settings.input_ms,
         cancel_confirm_ms=settings.cancel_ms,
+        has_streams=bool(settings.redis),
     )
 
 
@@ -179,6 +182,13 @@ def starting_of(
     )
 
 
+def face_of(settings: Settings, board: Board, metrics: Metrics) -> Face | None:
+    """The hub's side of its Redis, if it has one."""
+    if not settings.redis:
+        return None
+    return Face(settings, board, metrics, Crasher(os.environ.get(ENVIRONMENT_NAME, "")))
+
+
 @asynccontextmanager
 async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
     """Everything a hub is made of, and taken apart again in the opposite order."""
@@ -209,12 +219,23 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             stack.callback(turns.close)
         registry = registry_of(settings, clock, metrics, authority, audit)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
-        vault = Vault()
-        teller = Teller(registry, feed, passing, metrics, history, vault=vault)
+        vault, face = Vault(), face_of(settings, board, metrics)
+        ear = None if face is None else face.progress
+        teller = Teller(registry, feed, passing, metrics, history, vault=vault, ear=ear)
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
         plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
         stack.callback(plugins.close)
+        if face is not None:
+            face.open(
+                outbox=Outbox(ledger, queries),
+                fleet=FleetKnown(board, queries, plugins, clock),
+                dispatcher=dispatcher,
+                clock=clock,
+                vault=vault,
+                pepper=pepper,
+            )
+            stack.push_async_callback(face.close)
         yield Parts(
             settings=settings,
             clock=clock,
@@ -238,6 +259,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             runs=runs,
             plugins=plugins,
             vault=vault,
+            face=face,
             starting=starting_of(settings, clock, board, dispatcher, runs, plugins, vault),
         )
 
@@ -285,6 +307,8 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 parts.passing.run(parts.clock),
             )
         ]
+        if parts.face is not None:
+            loops.append(group.create_task(parts.face.run()))
         await parts.dispatcher.ask(HubStarted())
         life.on_drain(lambda: drain(parts))
         yield

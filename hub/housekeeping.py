@@ -67,7 +67,9 @@ async def forget(parts: Parts) -> None:
 async def forget_once(parts: Parts) -> None:
     """Final tasks, events, logs, mail, audit and tokens, each at its own age. A full disk waits."""
     try:
-        await Retention(parts.ledger, parts.queries, lambda: parts.clock.now().wall_ms).sweep()
+        kept_ms = parts.settings.runs_kept_ms
+        now = parts.clock.now
+        await Retention(parts.ledger, parts.queries, lambda: now().wall_ms, runs_kept_ms=kept_ms).sweep()
         await parts.tokens.forget_old()
     except StorageFull:
         logger.warning("! no room even to forget")

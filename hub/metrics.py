@@ -69,6 +69,15 @@ class Metrics:
             "hub_feed_catch_ups", "Watchers that fell behind and read from the log.", registry=r
         )
         self.feed_gaps = Counter("hub_feed_gaps", "Gaps said to watchers.", registry=r)
+        self.redis_up = Gauge("hub_redis_up", "1 while the Redis of the settings answers.", registry=r)
+        self.outbox_letters = Gauge("hub_outbox_letters", "Endings that Redis has not heard.", registry=r)
+        self.letters = Counter("hub_letters", "Endings that were told to Redis.", ["outcome"], registry=r)
+        self.stream_requests = Counter(
+            "hub_stream_requests", "Requests read from Redis.", ["outcome"], registry=r
+        )
+        self.stream_runs = Gauge(
+            "hub_stream_runs", "Runs under way that were asked for by Redis.", registry=r
+        )
         self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
         Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)
 

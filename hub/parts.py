@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hub.store.queries import Queries
     from hub.store.runs import RunQueries
     from hub.store.tokens import Tokens
+    from hub.streams.face import Face
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,6 @@ class Parts:
     runs: RunQueries
     plugins: PluginsKnown
     vault: Vault
+    face: Face | None
+    """The hub's side of its Redis; None where none is configured."""
     starting: Starting

@@ -65,7 +65,8 @@ class GroupReader:
         self._in_hand: set[str] = set()
         self._to_ack: set[str] = set()
         self._has_group = False
-        self._is_unsure = False
+        self._is_unsure = name is not None
+        """Who has a name of its own may have lived before, and begins with what it had in hand."""
         self._is_claim_due = True
         self._cursor = "0-0"
 

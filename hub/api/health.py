@@ -54,6 +54,7 @@ async def ready(call: Call) -> Told:
             agents_connected=call.parts.board.count().agents_connected,
             durability="local" if call.parts.settings.durability == "full" else "relaxed",
             version=VERSION,
+            redis=None if call.parts.face is None else call.parts.face.state,
         ),
     )
 

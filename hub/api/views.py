@@ -385,4 +385,6 @@ class HealthView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     agents_connected: int | None = None
     durability: str | None = None
     version: str | None = None
+    redis: str | None = None
+    """`up` or `down`, where one is configured. A hub whose Redis is down takes work as ever."""
     error: str | None = None
