@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from msgspec import Raw
 from msgspec.structs import replace
@@ -27,10 +24,9 @@ from hub.core.task import (
     Usage,
 )
 from hub.ports import Committed, StorageBroken, StorageFull
-from hub.store.writing import letter_row
 from protocol.frames import StopProof
 from protocol.ids import AgentId, Generation, InstanceId, RequestId, Seq, TaskId
-from tests.contracts.ledgers import InMemory, OnSqlite, Subject
+from tests.contracts.ledgers import Subject
 from tests.store.workload import (
     ADA,
     NOW,
@@ -39,21 +35,11 @@ from tests.store.workload import (
     batch,
     completed,
     joined,
-    letter_of,
     pushed,
     saved,
 )
 
 BOB = Holder(AgentId("bob"), InstanceId("bob-journal"))
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    subject: Subject = InMemory() if request.param == "memory" else OnSqlite(tmp_path)
-    try:
-        yield subject
-    finally:
-        await subject.close()
 
 
 async def push(subject: Subject, *tasks: Task) -> Committed:
@@ -217,33 +203,6 @@ async def test_a_task_that_nobody_has_written_cannot_be_moved(subject: Subject) 
     ghost = assigned(pushed(1))
     committed = await subject.ledger.commit(batch(*saved(pushed(1), ghost, "task_assigned")))
     assert committed == Committed(refused=frozenset({ghost.task_id}))
-
-
-async def test_a_letter_lies_in_the_outbox_from_the_commit_of_its_task(subject: Subject) -> None:
-    """L100: the end and the word of it are one thing, also for a hub that dies right after."""
-    await push(subject, pushed(1), pushed(2))
-    ends = [(task, completed(accepted(assigned(task)))) for task in (pushed(1), pushed(2))]
-    changes = [change for before, after in ends for change in (*saved(before, after), letter_of(after))]
-    committed = await subject.ledger.commit(batch(*changes))
-    assert (committed.refused, committed.letters) == (frozenset(), 2)
-    await subject.restart()
-    assert await subject.letters() == [letter_row(letter_of(after)) for _, after in ends]
-
-
-async def test_a_refused_end_takes_its_letter_with_it(subject: Subject) -> None:
-    await push(subject, pushed(1), pushed(2))
-    late = replace(completed(accepted(assigned(pushed(1)))), version=9)
-    end = completed(accepted(assigned(pushed(2))))
-    changes = (
-        *saved(replace(late, version=8), late),
-        letter_of(late),
-        *saved(pushed(2), end),
-        letter_of(end),
-    )
-    committed = await subject.ledger.commit(batch(*changes))
-    assert committed.refused == {late.task_id}
-    assert committed.letters == 1
-    assert await subject.letters() == [letter_row(letter_of(end))]
 
 
 async def test_a_key_has_one_task(subject: Subject) -> None:
