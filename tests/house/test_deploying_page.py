@@ -8,9 +8,19 @@ import yaml
 
 from hub.cli import root
 from hub.settings import Settings as HubSettings
+from sidecar.cli import sidecar
 from sidecar.seat import ALL_TAKEN
 from sidecar.settings import Settings as SidecarSettings
-from tests.house.containers import SYSTEMD, composition, environment_of, manifests, pod_of, stages, unit
+from tests.house.containers import (
+    SYSTEMD,
+    composition,
+    environment_of,
+    manifests,
+    options_of,
+    pod_of,
+    stages,
+    unit,
+)
 from tests.house.test_deploy_compose import COMMENT, faults
 from tests.house.tree import ROOT
 
@@ -42,6 +52,15 @@ def test_every_command_of_the_hub_exists() -> None:
         assert command is not None
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_the_command_without_a_hub_exists() -> None:
+    (line,) = (line for line in LINES if line.startswith("sidecar "))
+    words = line.split()
+    command = sidecar.get_command(click.Context(sidecar), words[1])
+    assert command is not None
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(options_of(words)) <= known
 
 
 def test_every_file_that_it_names_is_there() -> None:
@@ -82,8 +101,8 @@ def test_its_secrets_and_labels_are_those_of_the_manifests() -> None:
 
 
 def test_its_figures_are_those_of_the_files() -> None:
-    sidecar = environment_of(pod_of("sidecar")["containers"][0])
-    drain_s, crew_s = int(sidecar["SIDECAR_DRAIN_MS"]) // 1_000, sidecar["CREW_TIMEOUT_SECONDS"]
+    said = environment_of(pod_of("sidecar")["containers"][0])
+    drain_s, crew_s = int(said["SIDECAR_DRAIN_MS"]) // 1_000, said["CREW_TIMEOUT_SECONDS"]
     assert f"drains first ({drain_s} s, above the {crew_s} s of a crew)" in TEXT
     scaler = manifests()["HorizontalPodAutoscaler", "sidecar"]["spec"]
     assert f"holds {scaler['minReplicas']} to {scaler['maxReplicas']} sidecars at 70 %" in TEXT
