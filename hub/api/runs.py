@@ -32,11 +32,13 @@ from hub.ports import StorageFull
 from hub.runs.starting import SETTINGS, Asked, RunRefused, RunStarted, UnfitRun, UnknownPlugin
 from hub.store.queries import TaskPage
 from hub.store.runs import RunFilter
-from protocol.limits import NAME_LENGTH_MAX
+from protocol.limits import INTEGER_MAX, NAME_LENGTH_MAX
 from streams.names import USER_ID_MAX
 
 UserId = Annotated[int, Meta(ge=0)]
 """The upper bound is checked apart: msgspec (seen with 0.22) takes no bound above 63 bits."""
+
+PluginNumber = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 
 RUNS_QUERY: Final = ("status", "plugin", "user_id", "cursor", "limit")
 BRIEFINGS_QUERY: Final = ("plugin", "user_id", "cursor", "limit")
@@ -49,7 +51,7 @@ class RunBody(Struct, frozen=True, kw_only=True):
 
     user_id: UserId
     settings: Raw
-    plugin_id: Name | None = None
+    plugin_id: Name | PluginNumber | None = None
 
 
 def settings_of(body: RunBody) -> dict[str, Any]:
@@ -80,7 +82,7 @@ async def start_run(call: Call) -> Told:
         plugin=plugin,
         user_id=checked_user(body.user_id),
         settings=settings_of(body),
-        plugin_id=body.plugin_id or "",
+        plugin_id="" if body.plugin_id is None else body.plugin_id,
         origin="api",
         by=call.by,
         trace=checked_trace(call.request.headers.get("traceparent")),

@@ -34,7 +34,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     plugin_run_id: str
     task_id: str
     user_id: int
-    plugin_id: str
+    plugin_id: str | int
     """As the caller has named the plugin; its name, if the caller said nothing."""
     plugin_name: str
     status: str
@@ -65,7 +65,7 @@ class BriefingView(Struct, frozen=True, kw_only=True):
     plugin_run_id: str
     task_id: str
     user_id: int
-    plugin_id: str
+    plugin_id: str | int
     plugin_name: str
     summary: str
     sections: tuple[Section, ...]
@@ -94,7 +94,7 @@ def view_run(task: Task) -> RunView:
         plugin_run_id=run.plugin_run_id,
         task_id=task.task_id,
         user_id=run.user_id,
-        plugin_id=run.plugin_id or name,
+        plugin_id=name if run.plugin_id == "" else run.plugin_id,
         plugin_name=name,
         status=runs.status_of(task).value,
         input=task.spec.inputs,
@@ -121,7 +121,7 @@ def view_briefing(task: Task) -> BriefingView | None:
         plugin_run_id=run.plugin_run_id,
         task_id=task.task_id,
         user_id=run.user_id,
-        plugin_id=run.plugin_id or name,
+        plugin_id=name if run.plugin_id == "" else run.plugin_id,
         plugin_name=name,
         summary=briefing.summary,
         sections=briefing.sections,

@@ -157,8 +157,8 @@ class RunSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     plugin_run_id: str
     user_id: int
-    plugin_id: str = ""
-    """As the caller named the plugin; the plugin's name is the task's."""
+    plugin_id: str | int = ""
+    """As the caller named the plugin, in words or by a number; the plugin's name is the task's."""
     origin: Origin = "api"
     route: Route = "fleet"
     digest: str = ""

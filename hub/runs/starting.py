@@ -56,7 +56,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """With the credentials among them, if there are any."""
     origin: Origin
     by: str
-    plugin_id: str = ""
+    plugin_id: str | int = ""
     once: str = ""
     """Names this asking, so that it makes one run however often it comes; empty: the settings do."""
     trace: str | None = None

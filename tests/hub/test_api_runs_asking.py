@@ -12,7 +12,7 @@ import pytest
 
 from hub.runs.vault import KEYS_BYTES_MAX, SETTINGS_BYTES_MAX
 from protocol.ids import AgentId
-from protocol.limits import METADATA_BYTES_MAX
+from protocol.limits import INTEGER_MAX, METADATA_BYTES_MAX, NAME_LENGTH_MAX
 from streams.names import USER_ID_MAX
 from tests.hub.askers import BRIEFING, DIGEST, TOPICS, ask, failed, make_plugin, run_of, worked
 from tests.hub.company import v2
@@ -128,6 +128,25 @@ async def test_every_unsigned_integer_is_a_user(running_hub: RunningHub, user_id
     assert run["user_id"] == user_id
     assert [one["plugin_run_id"] for one in listed["runs"]] == [told["plugin_run_id"]]
     assert others["count"] == 0
+
+
+@SHIPPED
+@pytest.mark.parametrize("plugin_id", [0, INTEGER_MAX, "x", "x" * NAME_LENGTH_MAX])
+async def test_a_plugin_is_named_back_as_the_caller_did(
+    running_hub: RunningHub, plugin_id: str | int
+) -> None:
+    async with running_hub.http() as http:
+        told = (await ask(http, plugin_id=plugin_id)).json()
+        assert (await run_of(http, told["plugin_run_id"]))["plugin_id"] == plugin_id
+        listed = (await http.get("/api/runs")).json()
+    assert listed["runs"][0]["plugin_id"] == plugin_id
+
+
+@SHIPPED
+@pytest.mark.parametrize("plugin_id", [-1, INTEGER_MAX + 1, "", "x" * (NAME_LENGTH_MAX + 1), [], True])
+async def test_a_plugin_is_named_by_a_word_or_a_number(running_hub: RunningHub, plugin_id: Any) -> None:
+    async with running_hub.http() as http:
+        assert fields(await ask(http, plugin_id=plugin_id)) == ["plugin_id"]
 
 
 @SHIPPED
