@@ -233,6 +233,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
                 dispatcher=dispatcher,
                 clock=clock,
                 vault=vault,
+                registry=registry,
+                runs=runs,
                 pepper=pepper,
             )
             stack.push_async_callback(face.close)

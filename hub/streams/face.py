@@ -17,6 +17,7 @@ from hub.runs.plugins import Known
 from hub.streams.progress import Progress
 from hub.streams.relay import Relay
 from hub.streams.requests import Requests
+from hub.streams.workers import Workers, are_wanted
 from protocol.ids import TaskId
 from streams.address import BadAddress
 from streams.inbox import RequestInbox
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from hub.dispatcher import Dispatcher
     from hub.metrics import Metrics
     from hub.ports import Clock
+    from hub.registry import Registry
     from hub.runs.plugins import PluginsKnown
     from hub.runs.vault import Vault
     from hub.settings import Settings
     from hub.store.outbox import Outbox
     from hub.store.queries import Queries
+    from hub.store.runs import RunQueries
 
 NAME_LENGTH: Final = 16
 """Of the digest in a consumer's name: enough that no two ledgers share one."""
@@ -95,10 +98,12 @@ class Face:
         self.crasher = crasher
         self.progress = Progress(self.streams, self.writer, board.view_task)
         self._settings = settings
+        self._board = board
         self._metrics = metrics
         self._relay: Relay | None = None
         self._inbox: RequestInbox | None = None
         self.requests: Requests | None = None
+        self.workers: Workers | None = None
 
     @property
     def state(self) -> State:
@@ -112,12 +117,28 @@ class Face:
         dispatcher: Dispatcher,
         clock: Clock,
         vault: Vault,
+        registry: Registry,
+        runs: RunQueries,
         pepper: bytes,
     ) -> None:
         """Now that there is somebody to ask."""
         self._clock = clock
+        name = reader_name(self._settings, pepper)
+        if are_wanted(self._settings, self._board):
+            self.workers = Workers(
+                self._settings,
+                self.streams,
+                self.writer,
+                board=self._board,
+                dispatcher=dispatcher,
+                registry=registry,
+                clock=clock,
+                runs=runs,
+                crasher=self.crasher,
+                reader_name=name,
+            )
         if self._settings.consumes_requests:
-            self._inbox = RequestInbox(self.streams, self.writer, name=reader_name(self._settings, pepper))
+            self._inbox = RequestInbox(self.streams, self.writer, name=name)
             self.requests = Requests(
                 self._inbox,
                 self.streams,
@@ -150,6 +171,8 @@ class Face:
             group.create_task(self._measure())
             if self.requests is not None:
                 group.create_task(self.requests.run())
+            if self.workers is not None:
+                group.create_task(self.workers.run())
 
     async def _measure(self) -> None:
         while True:
@@ -162,6 +185,8 @@ class Face:
             async with asyncio.timeout(CLOSE_S):
                 if self._inbox is not None:
                     await self._inbox.reader.close()
+                if self.workers is not None:
+                    await self.workers.close()
                 await self.streams.close()
 
 
