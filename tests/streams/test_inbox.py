@@ -92,6 +92,17 @@ async def test_a_malformed_request_does_not_end_the_run_it_names(
     assert len(dead(redis_server)) == 2
 
 
+async def test_each_malformed_request_for_a_run_that_only_failed_is_answered(
+    redis_server: Reachable, open_streams: OpenStreams
+) -> None:
+    """L82: who asks again, and badly again, is told again."""
+    inbox = requests(open_streams(redis_server))
+    for _ in range(2):
+        ask(redis_server, plugin_name=None)
+        assert await inbox.take(10) == []
+    assert [one["status"] for one in results(redis_server)] == ["failed", "failed"]
+
+
 async def test_an_entry_that_nobody_ever_finishes_is_answered_parked_and_acknowledged(
     redis_server: Reachable, open_streams: OpenStreams
 ) -> None:

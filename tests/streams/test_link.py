@@ -77,6 +77,23 @@ async def test_more_commands_than_connections_wait_for_their_turn(
     assert sorted(one.result() for one in asked) == list(range(1, many + 1))
 
 
+async def test_progress_waits_for_no_command(redis_server: Reachable, open_streams: OpenStreams) -> None:
+    """Publishing has a connection of its own."""
+    streams = open_streams(redis_server)
+    async with asyncio.TaskGroup() as group:
+        busy = [
+            group.create_task(streams.commands.command("BLPOP", "none", 0))
+            for _ in range(COMMAND_CONNECTIONS)
+        ]
+        await until(
+            lambda: redis_server.ask("INFO", "clients")["blocked_clients"] == len(busy), "all are taken"
+        )
+        assert await streams.publishing.command("PUBLISH", "c", "x") == 0
+        for one in busy:
+            assert not one.done()
+            one.cancel()
+
+
 async def test_it_comes_back_after_redis_was_killed(
     redis_process: RedisServer, open_streams: OpenStreams, caplog: pytest.LogCaptureFixture
 ) -> None:

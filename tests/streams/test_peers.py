@@ -133,7 +133,8 @@ class Company:
     """Somebody who asks, somebody who does, somebody who takes in: each with a link of its own."""
 
     def __init__(self, links: tuple[Streams, Streams, Streams], many: int) -> None:
-        self.asking, self.doing, reading = links
+        asking, doing, reading = links
+        self.asking, self.doing = asking, doing
         self.requests = RequestInbox(doing, Writer(doing), block_ms=50)
         self.inbox = ResultInbox(reading, Writer(reading), block_ms=50)
         self.runs = [f"r{number}" for number in range(many)]
