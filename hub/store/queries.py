@@ -264,11 +264,11 @@ class Queries:
         tasks = tuple(self._task(row) for row in found)
         return TaskPage(tasks, str(following) if following > 1 else None)
 
-    async def one_task(self, *where: ColumnElement[bool]) -> Task | None:
-        """The first task for which all of this holds, the newest of them."""
-        found = await self.read_rows(
-            statements.whole().where(*where).order_by(TASKS.c.number.desc()).limit(1)
-        )
+    async def one_task(
+        self, *where: ColumnElement[bool], number: ColumnElement[Any] = TASKS.c.number
+    ) -> Task | None:
+        """The task for which all of this holds, of several the one with the highest number."""
+        found = await self.read_rows(statements.whole().where(*where).order_by(number.desc()).limit(1))
         return self._task(found[0]) if found else None
 
     def _task(self, row: Sequence[Any]) -> Task:

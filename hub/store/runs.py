@@ -39,7 +39,7 @@ class RunQueries:
 
     async def latest(self, digest: str) -> Task | None:
         """The newest run for this user, plugin and settings (`runs.digest_of`), however it stands."""
-        return await self._queries.one_task(RUNS.c.digest == digest, ITS_TASK)
+        return await self._queries.one_task(RUNS.c.digest == digest, ITS_TASK, number=RUNS.c.number)
 
     async def runs(
         self, wanted: RunFilter, *, cursor: str | None = None, limit: int = PAGE_ROWS_MAX
