@@ -29,6 +29,8 @@ from tests.hub.conftest import free_port
 from tests.system.deployed import PROGRAMS, START_S, Place, Running, asked, status_of
 from tests.waiting import until_true
 
+pytestmark = pytest.mark.timeout(600)  # several waits of START_S, on a machine that may be busy
+
 DIGEST = {"plugin": "daily-news-digest", "description": "news", "inputs": {"topics": ["space"]}}
 
 

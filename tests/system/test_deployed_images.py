@@ -21,6 +21,8 @@ from packaging.markers import Marker
 from tests.house.containers import is_sent, stages
 from tests.house.tree import ROOT, files
 
+pytestmark = pytest.mark.timeout(600)  # a whole environment, on a machine that may be busy
+
 PIN = re.compile(r"^([a-z0-9][\w.-]*)(?:\[[\w,-]*\])?==([^ ;\\\n]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 DIGEST = ("daily-news-digest", "--input", 'topics=["space"]')
 STARTS = {
