@@ -147,8 +147,13 @@ return 1
 FINAL: Final = Script(
     """
 -- KEYS final marker; ARGV seconds, channel, message
+-- What was refused was not told: the marker goes again, so that a later try is not taken for a repeat.
 if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return 0 end
-redis.call('PUBLISH', ARGV[2], ARGV[3])
+local told = redis.pcall('PUBLISH', ARGV[2], ARGV[3])
+if type(told) == 'table' and told.err then
+  redis.call('DEL', KEYS[1])
+  return told
+end
 return 1
 """
 )

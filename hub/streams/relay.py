@@ -33,6 +33,10 @@ BATCH_LETTERS: Final = 50
 SWEEP_S: Final = 1.0
 """How often the outbox is looked at although no bell rang."""
 
+LISTENERS_BACK_S: Final = 2.0
+"""After Redis was away: whoever listened on a channel has lost it too, and needs a moment to come back. What
+nobody hears is lost to him, and only the API has it then."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -80,6 +84,8 @@ class Relay:
             except (RedisTrouble, StorageFull) as trouble:
                 logger.debug("the outbox waits: %s", trouble)
                 await patience.wait()
+                if isinstance(trouble, RedisAway) and self._streams.is_up:
+                    await self._streams.nap(LISTENERS_BACK_S)
                 continue
             patience.reset()
             if is_all:
