@@ -178,7 +178,7 @@ def test_limits_hold_at_their_edge() -> None:
 
 
 def test_entries_have_exactly_the_fields_that_strangers_read() -> None:
-    request = fields_of_request(Request(**GOOD_REQUEST), 1_700_000_000)  # type: ignore[arg-type]
+    request = fields_of_request(Request(**GOOD_REQUEST), 1_700_000_000)  # type: ignore[arg-type]  # the members are the fields
     assert {**request, "payload": json.loads(request["payload"])} == {
         "payload": GOOD_REQUEST,
         "published_at": "1700000000",
