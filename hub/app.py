@@ -60,6 +60,7 @@ from hub.streams.face import Face, FleetKnown
 from hub.telling import Teller
 from hub.turns import TurnsKept
 from hub.watching import watch_routes
+from hub.webhooks.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
 
@@ -263,6 +264,9 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             vault=vault,
             face=face,
             starting=starting_of(settings, clock, board, dispatcher, runs, plugins, vault),
+            webhooks=Switchboard(
+                settings, pepper=pepper, board=board, dispatcher=dispatcher, registry=registry, clock=clock
+            ),
         )
 
 
@@ -307,6 +311,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 write_audit(parts),
                 forget(parts),
                 parts.passing.run(parts.clock),
+                parts.webhooks.run(),
             )
         ]
         if parts.face is not None:

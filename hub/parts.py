@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hub.store.runs import RunQueries
     from hub.store.tokens import Tokens
     from hub.streams.face import Face
+    from hub.webhooks.switchboard import Switchboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,4 @@ class Parts:
     face: Face | None
     """The hub's side of its Redis; None where none is configured."""
     starting: Starting
+    webhooks: Switchboard

@@ -125,16 +125,24 @@ class InnerAgent:
                 self.jobs[task.task_id] = Job(task=task)
                 self._accepted.add(task.task_id)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether what it says can be heard."""
+        return self._group is not None
+
     # --- its life --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take orders until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            group.create_task(self._beat())
-            while True:
-                await self._be_connected()
-                await self._clock.sleep_until(self._clock.now().ms + REDIAL_MS)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._beat())
+                while True:
+                    await self._be_connected()
+                    await self._clock.sleep_until(self._clock.now().ms + REDIAL_MS)
+        finally:
+            self._group = None
 
     async def _be_connected(self) -> None:
         line = Line(self._lines.number())
