@@ -90,7 +90,7 @@ class Effort:
                 its_stop.set("cancel", CANCEL_GRACE_MS)
 
         outcome = await self._runner.run(order, report, its_stop)
-        if questions and not stop.is_set and not isinstance(outcome, Finished):
+        if questions and not stop.is_set:
             return Failed(error=NOBODY.format(prompt=questions[0]), retryable=False)
         return outcome
 
