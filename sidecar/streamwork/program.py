@@ -33,6 +33,9 @@ from streams.entries import Request, Result
 from streams.link import Streams
 from streams.trouble import RedisMissing
 
+FOLDER: Final = "work"
+"""Beside the folder of those sidecars that have a hub, where every name may be an agent's."""
+
 FOLDERS_MAX: Final = 64
 """Workers of one user on one machine; each has a folder of its own."""
 
@@ -83,7 +86,7 @@ class StreamSidecar:
         """Work until told to leave; the exit code. Nothing that this process writes is for others to read."""
         os.umask(0o077)
         streams = open_streams(self.settings.redis)
-        folder = own_folder(self.settings.state_dir or state_root() / "work")
+        folder = own_folder(self.settings.state_dir or state_root().with_name(FOLDER))
         try:
             Workspaces(folder.path).sweep()
             return asyncio.run(self.work(streams, folder.path))

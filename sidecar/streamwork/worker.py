@@ -20,7 +20,7 @@ from streams.entries import Request, Result, fields_of_request
 from streams.inbox import Asked, RequestInbox
 from streams.link import Streams
 from streams.reader import Delivered
-from streams.trouble import RedisTrouble
+from streams.trouble import RedisRefused, RedisTrouble
 from streams.writer import Writer
 
 STOP_GRACE_MS: Final = 5_000
@@ -107,6 +107,8 @@ class Worker:
                 self._begin(asked, runs)
 
     def _begin(self, asked: Asked, runs: asyncio.TaskGroup) -> None:
+        if asked.entry_id in self._live:
+            return  # lost to somebody while Redis was out of reach, and claimed back: its run is still on
         stop = StopSignal()
         if self.is_leaving:
             stop.set("shutdown", 0)  # it came with the last look: not begun, and given back
@@ -147,6 +149,8 @@ class Worker:
                     log.warning("run %s has no answer yet: %s", asked.request.plugin_run_id, trouble)
                     self.inbox.reader.leave(asked.entry_id)
                     return False
+                if isinstance(trouble, RedisRefused):
+                    log.warning("run %s cannot be answered yet: %s", asked.request.plugin_run_id, trouble)
                 await stops_within(stop, patience.next_s() * 1000)
             else:
                 return True

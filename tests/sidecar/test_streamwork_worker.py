@@ -141,21 +141,41 @@ async def test_a_refusal_is_told_even_when_its_entry_is_gone(redis_server: Reach
     assert [one["error"] for one in results(redis_server)["r"]] == ["not here"]
 
 
-@pytest.mark.parametrize("harm", ["kill", "flush"])
+async def test_an_entry_that_was_lost_and_claimed_back_is_not_begun_twice(redis_server: Reachable) -> None:
+    """L79: somebody claimed it while we did not reach Redis, and died; the run here went on."""
+    entry = request(redis_server, "r")
+    async with working(redis_server, slots=2) as desk:
+        reader = desk.worker.inbox.reader
+        await until(lambda: desk.begun, "the run has begun")
+        redis_server.raw("XCLAIM", names.REQUESTS, names.REQUEST_GROUP, "somebody", 0, entry)
+        assert await reader.keep() == {entry}
+        redis_server.age(names.REQUESTS, names.REQUEST_GROUP, entry, "somebody", OLD_MS)
+        await until(lambda: entry in reader.in_hand, "it is claimed back")
+        desk.gate.set()
+        await until(lambda: not pending(redis_server), "it is answered")
+        assert (desk.begun, desk.worker.runs_in_hand) == (["r"], 0)
+    assert len(results(redis_server)["r"]) == 1
+
+
+@pytest.mark.parametrize("harm", ["kill", "pause", "flush"])
 async def test_a_run_outlives_its_redis_and_is_answered_once(redis_process: RedisServer, harm: str) -> None:
-    """Killed with the entry kept, or emptied: the run goes on, and its result waits for the way home."""
+    """Killed, silent, or emptied: the run goes on, and its result waits for the way home."""
     request(redis_process, "r")
     async with working(redis_process) as desk:
         await until(lambda: desk.begun, "the run has begun")
-        if harm == "kill":
-            redis_process.kill()
+        if harm == "flush":
+            redis_process.ask("FLUSHALL")
+            desk.gate.set()
+        else:
+            harms, ends = {
+                "kill": (redis_process.kill, redis_process.start),
+                "pause": (redis_process.pause, redis_process.resume),
+            }[harm]
+            harms()
             desk.gate.set()
             await until(lambda: not desk.streams.is_up and not desk.live, "its end finds no Redis")
             assert desk.worker.runs_in_hand == 1, "a result that waits keeps its slot"
-            redis_process.start()
-        else:
-            redis_process.ask("FLUSHALL")
-            desk.gate.set()
+            ends()
         await until(lambda: results(redis_process), "it is answered")
         request(redis_process, "next")
         await until(lambda: "next" in results(redis_process), "work goes on")

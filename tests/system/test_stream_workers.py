@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -215,8 +214,8 @@ async def test_the_command_runs_a_real_crew_for_a_stranger(
 ) -> None:
     """`sidecar work`, with the names of variables that deployments have: an entry in, a briefing out."""
     pytest.importorskip("crewai", reason="crewai is not installed")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sidecar.cli", "work", "--plugins", "shipped", "--model", "offline"],
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sidecar.cli", "work", "--plugins", "shipped", "--model", "offline"),
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -225,19 +224,21 @@ async def test_the_command_runs_a_real_crew_for_a_stranger(
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
         },
         cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         settings = {"topics": ["tides"], "summary_length": "short"}
         await service.request("r", "daily-news-digest", settings=settings)
         await told(service, "r", patience=120)
         process.send_signal(signal.SIGTERM)
-        _, said = await asyncio.to_thread(process.communicate, timeout=120)
+        async with asyncio.timeout(120):
+            _, said = await process.communicate()
     finally:
-        process.kill()
-        process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     (result,) = service.results["r"]
     assert result["status"] == "completed", result["error"]
     briefing = json.loads(result["output"])
