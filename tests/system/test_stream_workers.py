@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.settings import KEPT_FOLDER, KEPT_REDIS, KEPT_SECONDS, Settings
+from sidecar.streamwork.orders import ATTEMPTS_MAX, RUN_MS
 from streams import names
 from streams.reader import CLAIM_IDLE_MS
 from tests.hub.conftest import ROOT
@@ -22,6 +25,9 @@ from tests.streams.servers import RedisServer
 from tests.system.processes import is_alive
 from tests.system.streamers import GATED, StreamWorkers
 from tests.waiting import TIMEOUT_S, until
+
+PAGE = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
+PAGE = PAGE.partition("## A sidecar without a hub")[2].partition("\n## ")[0]
 
 __all__ = ["redis_process"]
 
@@ -209,17 +215,37 @@ async def test_a_folder_of_plugins_decides_what_is_refused_and_why(
     assert pending(redis_process) == {}
 
 
-async def test_the_command_runs_a_real_crew_for_a_stranger(
-    tmp_path: Path, service: GoService, redis_process: RedisServer
+def test_the_page_s_figures_are_the_code_s() -> None:
+    assert f"{RUN_MS // 60_000} minutes" in PAGE
+    assert f"{CLAIM_IDLE_MS // 60_000} minutes of silence" in PAGE
+    assert f"taken {names.DELIVERIES_MAX} times" in PAGE
+    assert ATTEMPTS_MAX == 3
+    assert "tries it again, twice at most" in PAGE
+    assert f"(`--slots`, {Settings().slots})" in PAGE
+    assert {"SIDECAR_REDIS", "SIDECAR_REDIS_FILE", KEPT_REDIS, KEPT_FOLDER, KEPT_SECONDS} <= set(
+        re.findall(r"`([A-Z_]+)`", PAGE)
+    )
+
+
+@pytest.mark.parametrize("where", ["--redis", "REDIS_URL"])
+async def test_the_command_of_the_page_runs_a_real_crew_for_a_stranger(
+    tmp_path: Path, service: GoService, redis_process: RedisServer, where: str
 ) -> None:
-    """`sidecar work`, with the names of variables that deployments have: an entry in, a briefing out."""
+    """An entry in, a briefing out; also with the name of the variable that deployments have."""
     pytest.importorskip("crewai", reason="crewai is not installed")
+    (line,) = re.findall(r"^sidecar work .*$", PAGE, re.MULTILINE)
+    words, variables = line.replace("redis://127.0.0.1:6379", redis_process.url).split(), {}
+    assert redis_process.url in words
+    if where == "REDIS_URL":
+        place = words.index("--redis")
+        variables[where] = words.pop(place + 1)
+        words.pop(place)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.cli", "work", "--plugins", "shipped", "--model", "offline"),
+        *(sys.executable, "-m", "sidecar.cli", *words[1:]),
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "REDIS_URL": redis_process.url,
+            **variables,
             "XDG_STATE_HOME": str(tmp_path / "state"),
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
         },
