@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import tomllib
 import types
@@ -126,9 +127,7 @@ def convert(value: object, hint: Any, origin: str) -> Any:
         items = [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
         return tuple(convert(one, get_args(hint)[0], origin) for one in _sequence(items, origin))
     if origin_type is dict:
-        if get_args(hint)[1] is not str and isinstance(value, Mapping):
-            return dict(value)  # tables, read by whoever they configure
-        return _pairs(value, origin)
+        return _pairs(value, origin) if get_args(hint)[1] is str else _tables(value, origin)
     return _simple(value, hint, origin)
 
 
@@ -163,6 +162,17 @@ def _sequence(value: object, origin: str) -> Sequence[object]:
     if not isinstance(value, list | tuple):
         raise OptionError(f"{origin}: `{value}` is not a list")
     return value
+
+
+def _tables(value: object, origin: str) -> dict[str, Any]:
+    """Tables of a TOML file, or a JSON object in the environment; read by whoever they configure."""
+    try:
+        found = json.loads(value or "{}") if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping):
+        raise OptionError(f"{origin}: this is no table; in the environment a JSON object is expected")
+    return dict(found)
 
 
 def _pairs(value: object, origin: str) -> dict[str, str]:

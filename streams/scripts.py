@@ -236,6 +236,13 @@ return 1
 """
 )
 
+LAY_ASIDE: Final = Script(
+    """
+-- Pending under another name, until somebody claims it for its age. KEYS stream; ARGV group, name, entry
+return redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'JUSTID')
+"""
+)
+
 RETIRE: Final = Script(
     """
 -- Consumers that hold nothing: this one now, others of ours after a time.

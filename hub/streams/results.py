@@ -23,7 +23,7 @@ from hub.inner.job import Undelivered
 from protocol import limits
 from protocol.ids import TaskId
 from protocol.rawjson import Flaw, judge
-from streams import names
+from streams import names, scripts
 from streams.entries import Result
 from streams.inbox import ResultInbox, Told
 from streams.link import Streams
@@ -115,19 +115,18 @@ class Results:
         it does not come back to this reader at every turn.
         """
         self._inbox.leave(told)
-        entry_id = told.entry.entry_id
+        arguments = (names.RESULT_GROUP, ASIDE, told.entry.entry_id)
         try:
-            await self._streams.commands.command(
-                "XCLAIM", names.RESULTS, names.RESULT_GROUP, ASIDE, 0, entry_id, "JUSTID"
-            )
+            await self._streams.commands.script(scripts.LAY_ASIDE, (names.RESULTS,), arguments)
         except RedisTrouble:
             return  # it comes again, and is laid aside then
 
     def _report(self, told: Told) -> None:
         entry_id = told.entry.entry_id
         if entry_id not in self.unknown:
-            extra = {"plugin_run_id": told.result.plugin_run_id, "entry_id": entry_id}
-            logger.warning("! a result for a run that nobody here has asked for stays pending", extra=extra)
+            words = "! a result stays pending: nobody here has asked for the run %r"
+            run_id = told.result.plugin_run_id
+            logger.warning(words, run_id, extra={"plugin_run_id": run_id, "entry_id": entry_id})
         self.unknown[entry_id] = told.result.plugin_run_id
         while len(self.unknown) > UNKNOWN_MAX:
             self.unknown.popitem(last=False)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from console.options import OptionError, choose
 from hub.errors import ConfigurationError
 from hub.settings import Settings
 from hub.webhooks.calls import CALLS_AGENT, failure_in
@@ -254,14 +255,14 @@ async def test_a_cancelled_call_is_over_and_its_callback_too_late(start_hub: Sta
 async def test_a_call_survives_the_death_of_the_hub(hub_process: HubProcess, secret: str, point: str) -> None:
     """Accepted: it waits on. Not accepted: it is made again, under the same id, and the far side knows it."""
     async with placed() as place:
-        table = f'[calls.invoice]\nurl = "{place.url}"\nsecret_file = "{secret}"\n'
-        (hub_process.folder / "hub.toml").write_text("hooks_allow_private = true\n" + table)
-        hub_process.start(HUB_CRASH_AT=point)
+        table = calls_to(place, secret)["calls"]
+        said = {"HUB_CALLS": json.dumps(table), "HUB_HOOKS_ALLOW_PRIVATE": "true"}
+        hub_process.start(**said, HUB_CRASH_AT=point)
         async with hub_process.http() as http:
             body = {"description": "bill it", "plugin": "invoice"}
             task_id = (await http.post("/api/tasks", json=body)).json()["task_id"]
         await asyncio.to_thread(hub_process.wait)  # it has died at the acceptance
-        hub_process.start()
+        hub_process.start(**said)
         await hub_process.becomes(task_id, "running")
         async with httpx.AsyncClient(base_url=hub_process.address) as http:
             url = f"/api/callbacks/{task_id}"
@@ -310,6 +311,15 @@ def test_a_mistake_in_a_hook_is_named_and_its_secret_is_not(table: dict[str, Any
     assert says in str(wrong.value)
     assert "hooks.flow" in str(wrong.value)
     assert "hush-hush" not in str(wrong.value)
+
+
+def test_tables_come_from_the_environment_as_json() -> None:
+    environ = {"HUB_HOOKS": '{"flow": {"plugin": "digest"}}', "HUB_CALLS": ""}
+    settings = choose(Settings, prefix="HUB_", environ=environ).settings
+    assert (settings.hooks, settings.calls) == ({"flow": {"plugin": "digest"}}, {})
+    for wrong in ("flow=digest", "[]", "1"):
+        with pytest.raises(OptionError, match="HUB_HOOKS: this is no table"):
+            choose(Settings, prefix="HUB_", environ={"HUB_HOOKS": wrong})
 
 
 def test_a_hub_has_so_many_hooks_and_no_more(secret: str) -> None:
