@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from hub.core.office import Office
+from hub.core.runs import INNER_PREFIX
 from hub.core.seats import Agent
 from protocol.ids import AgentId, InstanceId, TaskId
 
@@ -83,7 +84,8 @@ def state_of(agent: Agent, now_ms: int) -> str:
 
 
 def count(office: Office) -> Counts:
-    there = office.fleet.by_link.values()
+    """Of the fleet: agents inside the hub are no hands that anybody could count on."""
+    there = [one for one in office.fleet.by_link.values() if not one.agent_id.startswith(INNER_PREFIX)]
     return Counts(
         tasks={state.value: number for state, number in office.counts.items() if number},
         agents_known=len(office.fleet.agents),
