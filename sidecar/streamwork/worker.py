@@ -119,14 +119,14 @@ class Worker:
         try:
             why_not = None if stop.is_set else self._why_not(asked.request)
             if why_not is None:
-                await self._do(asked, stop)
+                await self._carry_out(asked, stop)
             else:
                 await self._settle(asked, stop, lambda: self._refuse(asked, why_not))
         finally:
             del self._live[asked.entry_id]
             self._news.set()
 
-    async def _do(self, asked: Asked, stop: StopSignal) -> None:
+    async def _carry_out(self, asked: Asked, stop: StopSignal) -> None:
         request = asked.request
         result = None if stop.is_set else await self._perform(request, stop)
         if result is None:
