@@ -116,6 +116,7 @@ def test_keys_of_an_order_are_in_no_variable_no_line_and_no_output_of_its_run(ri
     assert run.ended() == 0, run.output
     assert "ENVIRONMENT" in run.output, "the tool looked at the variables"
     assert "CREWHUB_WORKSPACE" in run.output
+    assert "BYTECODE off" in run.output, "nothing is compiled into a folder of others"
     assert secret not in run.output
     assert secret not in json.dumps(run.lines)
     assert not [
