@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from crews import environment
+from crews import environment, probing
 from plugins.contract import Plugin, Trouble
 from plugins.loader import BrokenPlugin, find, load, trouble_of
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 IMPORT_S_MAX: Final = 60.0
 """For the import of one plugin: one that waits for something must not keep the others from being offered."""
+
+PROBE_MARGIN_S: Final = 5.0
+"""Beyond it, for a plugin that does not even hear that its time is up."""
 
 PREPARE: Final = "--prepare"
 
@@ -43,8 +46,12 @@ _troubles: dict[str, Trouble] = {}
 # ---- before the fork --------------------------------------------------------------------------------------
 
 
-def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[str, Any]:
-    """Import crewai and every plugin in these folders. Leaves one thread, so that forking is safe."""
+def prepare(
+    folders: Sequence[str], *, warmed: Sequence[str] = WARMED, is_probed: bool = True
+) -> dict[str, Any]:
+    """Import crewai and every plugin in these folders, each tried in a fork first, which a plugin may crash.
+    Leaves one thread, so that forking is safe.
+    """
     environment.cleanse(os.environ)
     importlib.import_module("crewai")
     work = importlib.import_module("crews.work")
@@ -57,6 +64,8 @@ def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[s
     _troubles.clear()
     for plugin in found.plugins.values():
         try:
+            if is_probed and probing.is_possible():
+                probing.probe(plugin, imported, IMPORT_S_MAX + PROBE_MARGIN_S)
             _loaded[plugin.name] = work.Loaded(plugin=plugin, create=imported(plugin))
         except BrokenPlugin as broken:
             _troubles[plugin.name] = broken.trouble
@@ -158,7 +167,7 @@ def why_missing(name: str) -> str:
 def cold(arguments: Sequence[str]) -> None:
     """The same in a process of its own: report what was loaded, or do the order on standard input."""
     if not arguments or arguments[0] != PREPARE:
-        prepare(arguments, warmed=())
+        prepare(arguments, warmed=(), is_probed=False)  # probed when it was offered; here it hurts one run
         main()
         return
     told = os.dup(1)
