@@ -1,7 +1,7 @@
 """Trying a plugin's import where it can hurt nobody: in a fork that is thrown away.
 
 Owns the fork, its time limit, and what is made of its end: a plugin that leaves the process, crashes it,
-hangs or starts threads is told as that, and whoever probes has none of it. Keeps nothing of what was imported.
+hangs or starts threads is told as that, and whoever probes has none of it. Keeps nothing.
 """
 
 from __future__ import annotations
