@@ -40,6 +40,11 @@ log = logging.getLogger("sidecar.plugins")
 class Source(Protocol):
     """Where runs of crews come from: a warm process, or a cold start for each run."""
 
+    @property
+    def prepared(self) -> Prepared:
+        """What the process of the moment said of the plugins: another one after it was lost and replaced."""
+        ...
+
     async def start(self) -> Prepared:
         """Import crewai and the plugins. CannotPrepare when that cannot be done at all."""
         ...
@@ -100,6 +105,7 @@ class PluginsAtHand:
         self._look_every_ms = look_every_ms
         self._asked = asyncio.Event()
         self._seen: Sight = ()
+        self._imported = Prepared()
 
     @property
     def offer(self) -> Offer:
@@ -154,16 +160,21 @@ class PluginsAtHand:
             if is_asked or now == before != self._seen:
                 self._seen = now
                 await self._load_again()
+            elif self._source.prepared != self._imported:
+                self._renew(await asyncio.to_thread(find, self._folders), self._source.prepared)
             before = now
 
     async def _load_again(self) -> None:
-        before = self.offer
         found = await asyncio.to_thread(find, self._folders)
         try:
             imported = await self._source.reload()
         except CannotPrepare as error:
             self._tell(f"the plugins could not be loaded again, the old ones stay: {error}", error.traceback)
             return
+        self._renew(found, imported)
+
+    def _renew(self, found: Found, imported: Prepared) -> None:
+        before = self.offer
         self._take(found, imported)
         if self.offer != before:
             self.changed(self.offer)
@@ -174,7 +185,7 @@ class PluginsAtHand:
         plugins = {name: plugin for name, plugin in sorted(found.plugins.items()) if name in names}
         troubles = each_once([*found.troubles, *imported.troubles])
         known, self.found = self.found.troubles, Found(plugins=plugins, troubles=troubles)
-        self.crewai = imported.crewai
+        self.crewai, self._imported = imported.crewai, imported
         self.offered(self.found)
         for trouble in troubles:
             if trouble not in known:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,9 +37,9 @@ class Hand:
         self.said: list[str] = []
         self.offered: list[Found] = []
         self.cards: list[Offer] = []
-        source = Zygote(folder, [yard.folder], {}, child=CHILD)
+        self.source = Zygote(folder, [yard.folder], {}, child=CHILD)
         self.plugins = PluginsAtHand(
-            [yard.folder], source, clock, self.said.append, keep=source.keep, look_every_ms=20
+            [yard.folder], self.source, clock, self.said.append, keep=self.source.keep, look_every_ms=20
         )
         self.plugins.offered = self.offered.append
         self.plugins.changed = self.cards.append
@@ -96,6 +98,24 @@ async def test_a_plugin_that_comes_changes_breaks_or_goes_is_noticed(yard: Yard,
         yard.remove("first")
         yard.write("second", version="3.0.0")
         await offers(hand, "second")
+
+
+async def test_a_process_that_was_replaced_may_offer_other_plugins_than_the_lost_one(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """What a plugin imports from elsewhere may have gone meanwhile, and no folder of plugins has changed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch()
+    yard.write("first")
+    yard.write("leans", above=f"open({str(elsewhere)!r})")
+    async with at_hand(yard, tmp_path) as hand:
+        assert hand.plugins.offer.plugins == ("first", "leans")
+        elsewhere.unlink()
+        assert hand.source.pid is not None
+        os.kill(hand.source.pid, signal.SIGKILL)
+        await offers(hand, "first")
+        assert hand.has_said("FileNotFoundError")
+        assert hand.cards == [Offer(("first",), ())]
 
 
 async def test_an_import_that_fails_as_a_whole_keeps_what_there_is(yard: Yard, tmp_path: Path) -> None:
@@ -157,10 +177,13 @@ class Counted:
     def __init__(self, yard: Yard) -> None:
         self.yard = yard
         self.loads = 0
+        self.prepared = Prepared()
 
     async def start(self) -> Prepared:
         self.loads += 1
-        return Prepared(plugins=tuple(PreparedPlugin(path.name) for path in self.yard.folder.iterdir()))
+        names = [path.name for path in self.yard.folder.iterdir()]
+        self.prepared = Prepared(plugins=tuple(PreparedPlugin(name) for name in names))
+        return self.prepared
 
     async def reload(self) -> Prepared:
         return await self.start()
