@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("crewai", reason="crewai is not installed")
 
 from crews import child, environment, probing
+from sidecar.runners.importing import START_MS
 from tests.crews.rig import PATIENCE_S, PLUGINS, ROOT, Rig, order
 from tests.waiting import until_true
 
@@ -84,6 +85,23 @@ def test_a_plugin_that_hangs_at_import_does_not_keep_the_others_out(tmp_path: Pa
     report = json.loads(python("-c", program, str(tmp_path)).stdout)
     assert [plugin["name"] for plugin in report["plugins"]] == ["fine"]
     assert "was not imported within 0.2 s" in report["troubles"][0]["sentence"]
+
+
+def test_several_plugins_that_hang_do_not_outlast_the_patience_with_the_whole_import(tmp_path: Path) -> None:
+    """Each gets half of what is left, so that the good one behind them is offered."""
+    for name in ("a", "b", "c"):
+        write_plugin(tmp_path, name, "import threading\nthreading.Event().wait()")
+    write_plugin(tmp_path, "z", FINE)
+    program = (
+        "import json, sys; from crews import child; child.HANGING_S_MAX = 8; child.IMPORT_S_LEAST = 0.1; "
+        "print(json.dumps(child.prepare(sys.argv[1:])))"
+    )
+    report = json.loads(python("-c", program, str(tmp_path)).stdout)
+    assert [plugin["name"] for plugin in report["plugins"]] == ["z"]
+    first, second, third = (float(one["sentence"].split()[-2]) for one in report["troubles"])
+    assert first == 4
+    assert first > second > third
+    assert (child.HANGING_S_MAX + 5 * child.PROBE_MARGIN_S) * 1000 < START_MS
 
 
 def test_a_plugin_that_is_deaf_at_import_is_thrown_away_with_what_it_started(tmp_path: Path) -> None:
