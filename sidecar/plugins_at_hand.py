@@ -28,6 +28,10 @@ from sidecar.settings import SHIPPED
 LOOK_EVERY_MS: Final = 2_000
 """How soon a changed plugin is seen: a person saves a file and pushes a task."""
 
+AGAIN_MS: Final = 60_000
+"""After a load that failed as a whole: the process for it may have been killed, or the machine was full. It
+takes a core for seconds, so not sooner."""
+
 ENTRIES_MAX: Final = 10_000
 """Files of all plugin folders that are watched; a bigger tree is somebody's home, given by mistake. What lies
 beyond is loaded, and loaded anew when the sidecar is told to (SIGHUP)."""
@@ -106,6 +110,7 @@ class PluginsAtHand:
         self._asked = asyncio.Event()
         self._seen: Sight = ()
         self._imported = Prepared()
+        self._again_ms: int | None = None
 
     @property
     def offer(self) -> Offer:
@@ -154,7 +159,7 @@ class PluginsAtHand:
         before = self._seen
         while True:
             await self._clock.wait(self._asked, self._clock.now().mono_ms + self._look_every_ms)
-            is_asked = self._asked.is_set()
+            is_asked = self._asked.is_set() or self._is_due_again()
             self._asked.clear()
             now = await asyncio.to_thread(sight_of, self._folders)
             if is_asked or now == before != self._seen:
@@ -164,11 +169,16 @@ class PluginsAtHand:
                 self._renew(await asyncio.to_thread(find, self._folders), self._source.prepared)
             before = now
 
+    def _is_due_again(self) -> bool:
+        return self._again_ms is not None and self._clock.now().mono_ms >= self._again_ms
+
     async def _load_again(self) -> None:
+        self._again_ms = None
         found = await asyncio.to_thread(find, self._folders)
         try:
             imported = await self._source.reload()
         except CannotPrepare as error:
+            self._again_ms = self._clock.now().mono_ms + AGAIN_MS
             self._tell(f"the plugins could not be loaded again, the old ones stay: {error}", error.traceback)
             return
         self._renew(found, imported)

@@ -17,7 +17,7 @@ from sidecar import plugins_at_hand
 from sidecar.clock import SidecarClock
 from sidecar.errors import SidecarError
 from sidecar.plugins_at_hand import Offer, PluginsAtHand, each_once, folders_of, sight_of
-from sidecar.runners.prepared import Prepared, PreparedPlugin
+from sidecar.runners.prepared import CannotPrepare, Prepared, PreparedPlugin
 from sidecar.runners.warm import Zygote
 from tests.sidecar.pluginyard import CHILD, Yard
 from tests.waiting import until
@@ -177,10 +177,14 @@ class Counted:
     def __init__(self, yard: Yard) -> None:
         self.yard = yard
         self.loads = 0
+        self.failures = 0
         self.prepared = Prepared()
 
     async def start(self) -> Prepared:
         self.loads += 1
+        if self.failures:
+            self.failures -= 1
+            raise CannotPrepare("killed")
         names = [path.name for path in self.yard.folder.iterdir()]
         self.prepared = Prepared(plugins=tuple(PreparedPlugin(name) for name in names))
         return self.prepared
@@ -231,6 +235,28 @@ async def test_whoever_asks_is_obeyed_at_once_and_once(yard: Yard) -> None:
         assert source.loads == 2
         await clock.one()
         assert source.loads == 2
+
+    await looking(yard, act)
+
+
+async def test_a_load_that_failed_as_a_whole_is_tried_again_but_not_at_once(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may have been killed for want of memory: the changed plugin must not wait for a change."""
+
+    async def act(plugins: PluginsAtHand, source: Counted, clock: Looks) -> None:
+        source.failures = 2
+        plugins.look_again()
+        await clock.one()
+        await clock.one()
+        assert source.loads == 2, "it has just failed"
+        monkeypatch.setattr(plugins_at_hand, "AGAIN_MS", 0)
+        plugins.look_again()
+        await clock.one()
+        await clock.one()
+        assert source.loads == 4
+        await clock.one()
+        assert source.loads == 4, "it is loaded"
 
     await looking(yard, act)
 
