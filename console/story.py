@@ -106,7 +106,7 @@ class Story:
         return f"{self._speaker}: {words}" if self._speaker else words
 
     def _hear_chunk(self, text: str, about: Mapping[str, Any]) -> None:
-        call = about.get("call", "")
+        call = voice_of(about)
         if call != self._call:
             self._fall_silent()
             self._call = call
@@ -131,6 +131,11 @@ class Story:
             if len(self._depths) > STEPS_KEPT:
                 del self._depths[next(iter(self._depths))]
         return depth
+
+
+def voice_of(about: Mapping[str, Any]) -> tuple[Any, bool]:
+    """Whose words these are: a call's, which says one thing and may think another."""
+    return about.get("call", ""), about.get("thought") is True
 
 
 def word_of(entry: Mapping[str, Any], name: str) -> str:
@@ -162,7 +167,7 @@ class _Speech:
     def goes_on(self, entry: Mapping[str, Any], story: Story) -> Iterator[Step]:
         found = entry.get("data")
         about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        if self._text and about.get("call") != self._about.get("call"):
+        if self._text and voice_of(about) != voice_of(self._about):
             yield from self.ended(story)
         self._text, self._about = self._text + word_of(entry, "text"), about
 

@@ -18,18 +18,30 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from crews import environment
+from crews import clock, environment, probing
 from plugins.contract import Plugin, Trouble
 from plugins.loader import BrokenPlugin, find, load, trouble_of
 
 if TYPE_CHECKING:
     from crews.work import Loaded
 
-IMPORT_S_MAX: Final = 60.0
+IMPORT_S_MAX: Final = 30.0
 """For the import of one plugin: one that waits for something must not keep the others from being offered."""
+
+HANGING_S_MAX: Final = 60.0
+"""For all plugins that are not imported in time: each gets half of what the earlier ones have left of it, so
+that several together do not outlast the sidecar's own patience with the whole import (two minutes).
+"""
+
+IMPORT_S_LEAST: Final = 2.0
+"""What every plugin gets, whatever stands before it: an import takes a tenth of that."""
+
+PROBE_MARGIN_S: Final = 5.0
+"""Beyond it, for a plugin that does not even hear that its time is up."""
 
 PREPARE: Final = "--prepare"
 
@@ -43,8 +55,12 @@ _troubles: dict[str, Trouble] = {}
 # ---- before the fork --------------------------------------------------------------------------------------
 
 
-def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[str, Any]:
-    """Import crewai and every plugin in these folders. Leaves one thread, so that forking is safe."""
+def prepare(
+    folders: Sequence[str], *, warmed: Sequence[str] = WARMED, is_probed: bool = True
+) -> dict[str, Any]:
+    """Import crewai and every plugin in these folders, each tried in a fork first, which a plugin may crash.
+    Leaves one thread, so that forking is safe.
+    """
     environment.cleanse(os.environ)
     importlib.import_module("crewai")
     work = importlib.import_module("crews.work")
@@ -55,10 +71,16 @@ def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[s
     troubles = list(found.troubles)
     _loaded.clear()
     _troubles.clear()
+    patience_s = HANGING_S_MAX
     for plugin in found.plugins.values():
+        seconds = min(IMPORT_S_MAX, max(IMPORT_S_LEAST, patience_s / 2))
+        begun_s = clock.monotonic_s()
         try:
-            _loaded[plugin.name] = work.Loaded(plugin=plugin, create=imported(plugin))
+            if is_probed and probing.is_possible():
+                probing.probe(plugin, partial(imported, seconds=seconds), seconds + PROBE_MARGIN_S)
+            _loaded[plugin.name] = work.Loaded(plugin=plugin, create=imported(plugin, seconds))
         except BrokenPlugin as broken:
+            patience_s -= clock.monotonic_s() - begun_s
             _troubles[plugin.name] = broken.trouble
             troubles.append(broken.trouble)
     return {
@@ -70,10 +92,10 @@ def prepare(folders: Sequence[str], *, warmed: Sequence[str] = WARMED) -> dict[s
     }
 
 
-def imported(plugin: Plugin) -> Any:
+def imported(plugin: Plugin, seconds: float) -> Any:
     """The plugin's `create_crew`. `BrokenPlugin` also when it hangs, or leaves a thread behind."""
     before = threading.active_count()
-    with limited_to(IMPORT_S_MAX):
+    with limited_to(seconds):
         create = load(plugin)
     if threading.active_count() > before:
         started = RuntimeError("starts a thread when it is imported; do that in create_crew")
@@ -158,7 +180,7 @@ def why_missing(name: str) -> str:
 def cold(arguments: Sequence[str]) -> None:
     """The same in a process of its own: report what was loaded, or do the order on standard input."""
     if not arguments or arguments[0] != PREPARE:
-        prepare(arguments, warmed=())
+        prepare(arguments, warmed=(), is_probed=False)  # probed when it was offered; here it hurts one run
         main()
         return
     told = os.dup(1)

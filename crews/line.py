@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from protocol.limits import RESULT_BYTES_MAX
+from protocol.limits import JSON_DEPTH_MAX, RESULT_BYTES_MAX
+from protocol.rawjson import has_nul
 
 REPORT_FD: Final = 3
 """Where a run reports: the third descriptor after the usual three, as for a command."""
@@ -51,17 +52,18 @@ class Line:
 
 
 def encoded(value: object) -> bytes:
-    """JSON text of anything: what JSON cannot say is said as text."""
+    """JSON text of anything: what JSON cannot say, or no hub takes (U+0000), is said otherwise."""
     try:
-        return _encode(value)
+        text = _encode(value)
+        return _encode(sayable(msgspec.json.decode(text), JSON_DEPTH_MAX)) if has_nul(text) else text
     except (TypeError, ValueError, RecursionError, OverflowError):
         return _encode(sayable(value))
 
 
 def sayable(value: object, depth: int = 32) -> Any:
-    """The same with keys that are text, no lone surrogates, and nothing deeper than `depth`."""
+    """The same with keys that are text, no lone surrogates, no U+0000, and nothing deeper than `depth`."""
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()
+        return value.encode(errors="replace").decode().replace("\0", "\ufffd")
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth <= 0:

@@ -30,14 +30,14 @@ OF_THE_CREW: Final = {
 """Models of the crew itself, with the role that crewai gives to whoever uses one."""
 
 NO_MODEL: Final = (
-    "no model is configured: name one with the sidecar's setting `model` (SIDECAR_MODEL), or for one task "
-    "with the input `_llm_model`"
+    "no model is configured: name one with the sidecar's setting `model` (SIDECAR_MODEL), or for one run "
+    "without a hub with the input `_llm_model`"
 )
 
 
 NO_KEY: Final = (
     "no key for the model {model}: give one as the sidecar's setting `model_key` (SIDECAR_MODEL_KEY), or for "
-    "one task with the input `_llm_api_key`"
+    "one run without a hub with the input `_llm_api_key`"
 )
 
 _OF_A_KEY: Final = re.compile(r"[A-Z]_API_KEY\b|\bapi[ _-]key\b", re.IGNORECASE)

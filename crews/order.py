@@ -18,10 +18,12 @@ they may grow."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished task of an earlier attempt."""
+    """One finished task of an earlier attempt. Its output is an object, unless something else than a crew
+    made that attempt.
+    """
 
     index: int
-    output: dict[str, Any]
+    output: Any
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -125,8 +125,12 @@ def refuse_other_crews(crew: Crew) -> None:
             raise CannotResume(f"task {number} is conditional, so it is not known whether it would run")
 
 
-def output_of(task: Task, number: int, kept: dict[str, Any]) -> TaskOutput:
-    """A kept output for this very task: a plugin may have changed between two attempts."""
+def output_of(task: Task, number: int, kept: Any) -> TaskOutput:
+    """A kept output for this very task: a plugin may have changed between two attempts, and an agent that is
+    no crew keeps whatever it likes.
+    """
+    if not isinstance(kept, dict):
+        raise CannotResume(f"what was kept of task {number + 1} is no output of a crew")
     name = kept.get("name")
     if task.name and name and name != task.name:
         raise CannotResume(f"task {number + 1} was {name} then and is {task.name} now")

@@ -86,16 +86,17 @@ class Work:
     def _crew(self, loaded: Loaded) -> Crew:
         """The plugin's crew for this order, with a model of its own for each agent."""
         name = loaded.plugin.name
+        what = f"the model {self.order.keys.get('llm_model')} cannot be used"
         try:
             models = models_for(self.order, loaded.plugin.folder)
             given = None if models is None else models.given
+            what = f"{name} could not build its crew"
             settings = dict(self.order.settings)
             built = loaded.create(settings, llm=given, search_tool=search_for(self.order))
             crew = crew_of(built)
         except BaseException as trouble:
             missing = missing_in(self.order, trouble)
-            what = f"{name}: {missing}" if missing else f"{name} could not build its crew"
-            raise UnfitCrew(sentence(what, trouble)) from trouble
+            raise UnfitCrew(sentence(f"{name}: {missing}" if missing else what, trouble)) from trouble
         if models is not None:
             models.part(crew)
         if crew.name in {None, "", "crew"}:

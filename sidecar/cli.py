@@ -141,6 +141,7 @@ def drain(config: str | None, **flags: Any) -> None:
 @of_this_machine
 @click.option("--token-file", metavar="FILE", help="A file with the agent's token.")
 @click.option("--ca-file", metavar="FILE", help="Trust these certificates instead of the system's.")
+@of_crews
 def doctor(hub_url: str | None, config: str | None, **flags: Any) -> None:
     """Look for what would keep a sidecar from working, and say what to do."""
     with exits():

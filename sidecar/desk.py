@@ -36,6 +36,7 @@ from sidecar.events import (
     TimePassed,
 )
 from sidecar.hands import Hand, Run, held_of, holding_of
+from sidecar.leaving import Leaving
 from sidecar.memory import TOMBSTONES_MAX, EpochHeard, MarkHeard, Memory, Receipted, Renumbered
 from sidecar.passing import Talk
 from sidecar.runners.contract import Asked, Order, Rejection, StepDone, StopReason
@@ -61,16 +62,13 @@ class Desk:
         self._card = card
         self._memory = memory
         self._accepts = accepts
-        self._once = once
+        self._leaving = Leaving(once=once)
         self._hands: dict[TaskId, Hand] = {}
         self._talk = Talk()
         self._bills: list[frames.PassingFrame] = []
         """What runs used that ended while the hub was away: said before the facts that end them."""
         self._draft = Draft(memory)
         self._has_link = False
-        self._is_draining = False
-        self._is_stopping = False
-        self._has_left = False
         self._is_storage_full = False
         self._result_bytes_max = limits.RESULT_BYTES_MAX
 
@@ -149,7 +147,7 @@ class Desk:
 
     @property
     def is_taking_work(self) -> bool:
-        return self._draft.is_open and not (self._is_draining or self._is_storage_full)
+        return self._draft.is_open and not (self._leaving.is_draining or self._is_storage_full)
 
     # --- what the hub says --------------------------------------------------------------------------------
 
@@ -218,7 +216,7 @@ class Desk:
             self._draft.say(fact.frame)
         for held in identified.drop or ():
             self._withdraw(held.task_id, held.generation, "revoke", limits.CANCEL_GRACE_MS)
-        if self._is_draining or self._is_storage_full:
+        if self._leaving.is_draining or self._is_storage_full:
             self._draft.say(frames.Draining())
 
     def _take_receipt(self, ack: frames.TaskAck, seq: Seq) -> None:
@@ -254,7 +252,7 @@ class Desk:
         self._take(Run(order))
 
     def _why_not(self, order: Order) -> str | None:
-        if self._is_draining:
+        if self._leaving.is_draining:
             return "draining"
         if order.task_id not in self._hands and len(self._hands) >= self._card.slots:
             return "busy"
@@ -269,9 +267,8 @@ class Desk:
             self._start(run)
         else:
             hand.waiting = run
-        if self._once:
-            self._is_draining = True
-            self._draft.say(frames.Draining())
+        if self._leaving.once:
+            self._drain()
 
     def _start(self, run: Run) -> None:
         run.is_started = True
@@ -373,13 +370,12 @@ class Desk:
                 )
 
     def _drain(self) -> None:
-        if not self._is_draining:
-            self._is_draining = True
+        if self._leaving.drain():
             self._draft.say(frames.Draining())
 
     def _stop_all(self) -> None:
         self._drain()
-        self._is_stopping = True
+        self._leaving.is_stopping = True
         for hand in self._hands.values():
             self._drop_waiting(hand)
             self._stop(hand.running, "shutdown", limits.CANCEL_GRACE_MS)
@@ -390,10 +386,7 @@ class Desk:
             self._draft.effect(HangUp(self._draft.link_id, reason, retry_in_ms))
 
     def _leave_when_done(self) -> None:
-        """With empty hands and all receipts; whoever is told to go does not wait for a hub that is away."""
-        if not self._is_draining or self._hands or self._has_left:
-            return
-        is_waiting = bool(self._memory.facts) and not self._is_stopping and (self._has_link or self._once)
-        if not is_waiting:
-            self._has_left = True
+        if self._leaving.is_time(
+            has_runs=bool(self._hands), has_facts=bool(self._memory.facts), has_link=self._has_link
+        ):
             self._draft.effect(Leave("nothing is left to do"))

@@ -28,6 +28,10 @@ from sidecar.settings import SHIPPED
 LOOK_EVERY_MS: Final = 2_000
 """How soon a changed plugin is seen: a person saves a file and pushes a task."""
 
+AGAIN_MS: Final = 60_000
+"""After a load that failed as a whole: the process for it may have been killed, or the machine was full. It
+takes a core for seconds, so not sooner."""
+
 ENTRIES_MAX: Final = 10_000
 """Files of all plugin folders that are watched; a bigger tree is somebody's home, given by mistake. What lies
 beyond is loaded, and loaded anew when the sidecar is told to (SIGHUP)."""
@@ -39,6 +43,11 @@ log = logging.getLogger("sidecar.plugins")
 
 class Source(Protocol):
     """Where runs of crews come from: a warm process, or a cold start for each run."""
+
+    @property
+    def prepared(self) -> Prepared:
+        """What the process of the moment said of the plugins: another one after it was lost and replaced."""
+        ...
 
     async def start(self) -> Prepared:
         """Import crewai and the plugins. CannotPrepare when that cannot be done at all."""
@@ -100,6 +109,8 @@ class PluginsAtHand:
         self._look_every_ms = look_every_ms
         self._asked = asyncio.Event()
         self._seen: Sight = ()
+        self._imported = Prepared()
+        self._again_ms: int | None = None
 
     @property
     def offer(self) -> Offer:
@@ -148,22 +159,32 @@ class PluginsAtHand:
         before = self._seen
         while True:
             await self._clock.wait(self._asked, self._clock.now().mono_ms + self._look_every_ms)
-            is_asked = self._asked.is_set()
+            is_asked = self._asked.is_set() or self._is_due_again()
             self._asked.clear()
             now = await asyncio.to_thread(sight_of, self._folders)
             if is_asked or now == before != self._seen:
                 self._seen = now
                 await self._load_again()
+            elif self._source.prepared != self._imported:
+                self._renew(await asyncio.to_thread(find, self._folders), self._source.prepared)
             before = now
 
+    def _is_due_again(self) -> bool:
+        return self._again_ms is not None and self._clock.now().mono_ms >= self._again_ms
+
     async def _load_again(self) -> None:
-        before = self.offer
+        self._again_ms = None
         found = await asyncio.to_thread(find, self._folders)
         try:
             imported = await self._source.reload()
         except CannotPrepare as error:
+            self._again_ms = self._clock.now().mono_ms + AGAIN_MS
             self._tell(f"the plugins could not be loaded again, the old ones stay: {error}", error.traceback)
             return
+        self._renew(found, imported)
+
+    def _renew(self, found: Found, imported: Prepared) -> None:
+        before = self.offer
         self._take(found, imported)
         if self.offer != before:
             self.changed(self.offer)
@@ -174,7 +195,7 @@ class PluginsAtHand:
         plugins = {name: plugin for name, plugin in sorted(found.plugins.items()) if name in names}
         troubles = each_once([*found.troubles, *imported.troubles])
         known, self.found = self.found.troubles, Found(plugins=plugins, troubles=troubles)
-        self.crewai = imported.crewai
+        self.crewai, self._imported = imported.crewai, imported
         self.offered(self.found)
         for trouble in troubles:
             if trouble not in known:

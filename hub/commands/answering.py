@@ -44,12 +44,16 @@ class Answering:
         """Show the question; from now on a typed line is its answer."""
         with self._foot.lifted():
             say_prompt(self._output, str(question.get("prompt", "")), question.get("schema"))
-            self._output.note("Type the answer and press Enter; Ctrl-C leaves it to somebody else.")
+            self._output.note(f"Type the answer and press Enter, or elsewhere: {self._elsewhere}")
         self._question = question
         self._foot.hold(PROMPT)
         if not self._has_begun:
             self._has_begun = True
             self._listening.enter_context(typed_lines(self._hear))
+
+    @property
+    def _elsewhere(self) -> str:
+        return f'hub tasks answer {self._task_id} "..."'
 
     def no_more(self) -> None:
         """Nothing is asked now: it was answered, here or elsewhere, or its run is over."""
@@ -64,7 +68,7 @@ class Answering:
             return
         if line is None:
             self.no_more()
-            self._remark(f'Nobody types here any more. Answer with: hub tasks answer {self._task_id} "..."')
+            self._remark(f"Nobody types here any more. Answer with: {self._elsewhere}")
             return
         try:
             self._send(question, line)

@@ -106,6 +106,7 @@ class Following:
         question = task.get("question") or {}
         if question.get("request_id") != self._asked:
             self._asked = question.get("request_id")
+            self._tell()  # here too the row may be ahead: what led to the question is told before it
             if self._answering is not None:
                 self._answering.ask(question)
             else:

@@ -116,8 +116,7 @@ class Voice:
             self._line(f"{percent}{message}", "strong")
 
     def _logged(self, said: Logged) -> None:
-        data = None if said.data is None else msgspec.json.decode(said.data)
-        entry = {"text": said.text, "level": said.level, "kind": said.kind, "data": data}
+        entry = {"text": said.text, "level": said.level, "kind": said.kind, "data": value_of(said.data)}
         step = self._story.heard(entry)
         if step is not None and step.kind != "question":
             self._tells_steps = self._tells_steps or step.kind in ("crew", "task", "agent")
@@ -152,7 +151,7 @@ class Voice:
     def _put_question(self) -> None:
         question = self._questions[0]
         with self._foot.lifted():
-            say_prompt(self._notes, question.prompt, _schema_of(question))
+            say_prompt(self._notes, question.prompt, value_of(question.schema))
         if self._typed:
             self._answer(self._typed.popleft())
         elif self._is_over:
@@ -186,7 +185,7 @@ class Voice:
     def _answer(self, line: str) -> None:
         question = self._questions[0]
         self._foot.hold(None)
-        schema = _schema_of(question)
+        schema = value_of(question.schema)
         value, choices = value_for(line, schema), choices_of(schema)
         if choices and value not in choices:
             self.remark(f"That is none of: {', '.join(choices)}")
@@ -220,13 +219,13 @@ class Voice:
             signals = f" by {', '.join(proof.signals)}" if proof.signals else ""
             self.remark(f"stopped: {outcome.how}{signals} ({proof.reaped} reaped, {proof.survivors} left)")
         elif not self._output.is_json:
-            say_result(self._output, msgspec.json.decode(outcome.result))
+            say_result(self._output, value_of(outcome.result))
 
     def _record(self, outcome: Outcome) -> dict[str, Any]:
         record: dict[str, Any] = {}
         match outcome:
             case Finished():
-                record = {"state": "completed", "result": msgspec.json.decode(outcome.result)}
+                record = {"state": "completed", "result": value_of(outcome.result)}
             case Failed():
                 record = {"state": "failed", "error": outcome.error, "cause": outcome.cause}
             case Stopped():
@@ -237,5 +236,11 @@ class Voice:
         return record
 
 
-def _schema_of(question: Asked) -> Any:
-    return None if question.schema is None else msgspec.json.decode(question.schema)
+def value_of(raw: bytes | None) -> Any:
+    """JSON that a run has said. It was only looked at from outside: what is none is taken as text."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return raw.decode(errors="replace")

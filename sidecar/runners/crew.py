@@ -160,8 +160,8 @@ class CrewRunner:
         found = keys_of(brought, self._settings.account)
         if MODEL not in found:
             raise UnfitSettings(
-                "settings._llm_model: there is no model; give one with the task, or set `model` of the "
-                "sidecar (SIDECAR_MODEL)"
+                "settings._llm_model: there is no model; set `model` of the sidecar (SIDECAR_MODEL), or give "
+                "one with a run without a hub"
             )
         return {
             "inputs": given,

@@ -66,6 +66,11 @@ def test_a_whole_log_tells_speech_in_one_piece_and_in_its_place() -> None:
     steps = list(told(RUN))
     assert [step.indented for step in steps][4] == "      Researcher: The news is\\x1b[2J good."
     assert len(steps) == 6
+    thought = entry("chunk", "hm", agent="A", call=1, thought=True)
+    assert [step.text for step in told([thought, entry("chunk", "yes", agent="A", call=1)])] == [
+        "A: hm",
+        "A: yes",
+    ]
     two = [entry("chunk", "a", agent="A", call=1), entry("chunk", "b", agent="B", call=2)]
     assert [step.text for step in told(two)] == ["A: a", "B: b"]
 

@@ -22,7 +22,7 @@ PLUGINS = HERE / "plugins"
 ROOT = HERE.parent.parent
 
 # Only to tell a run that goes on from one that hangs: two busy cores may be shared by eight.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 Line = dict[str, Any]
 

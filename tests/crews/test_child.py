@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("crewai", reason="crewai is not installed")
 
-from crews import child, environment
+from crews import child, environment, probing
+from sidecar.runners.importing import START_MS
 from tests.crews.rig import PATIENCE_S, PLUGINS, ROOT, Rig, order
+from tests.waiting import until_true
 
 SCHEMA = '{"type": "object"}'
 
@@ -55,17 +58,21 @@ def test_a_broken_plugin_is_reported_with_its_cause_and_the_others_load(tmp_path
     write_plugin(tmp_path, "fine", f'print("printed at import")\n{FINE}')
     write_plugin(tmp_path, "leaver", "import sys\nsys.exit(3)")
     write_plugin(tmp_path, "buggy", "colour = {}['colour']")
+    write_plugin(tmp_path, "gone", "import os\nos._exit(3)")
+    write_plugin(tmp_path, "crasher", "import os\nos.abort()")
     write_plugin(tmp_path, "threaded", f"import threading\nthreading.Timer(3600, print).start()\n{FINE}")
     asked = python("-m", "crews.child", "--prepare", str(tmp_path))
     report = json.loads(asked.stdout)
     assert [plugin["name"] for plugin in report["plugins"]] == ["fine"]
     sentences = {Path(trouble["folder"]).name: trouble["sentence"] for trouble in report["troubles"]}
     assert "ended the process with code 3" in sentences["leaver"]
+    assert "ends the process with exit code 3" in sentences["gone"]
+    assert "ends the process by SIGABRT" in sentences["crasher"]
     assert "KeyError: 'colour'" in sentences["buggy"]
     assert "starts a thread" in sentences["threaded"]
     tracebacks = {Path(trouble["folder"]).name: trouble["traceback"] for trouble in report["troubles"]}
     assert "colour = {}['colour']" in tracebacks["buggy"]
-    assert "printed at import" in asked.stderr
+    assert asked.stderr.count("printed at import") == 1
 
 
 def test_a_plugin_that_hangs_at_import_does_not_keep_the_others_out(tmp_path: Path) -> None:
@@ -78,6 +85,41 @@ def test_a_plugin_that_hangs_at_import_does_not_keep_the_others_out(tmp_path: Pa
     report = json.loads(python("-c", program, str(tmp_path)).stdout)
     assert [plugin["name"] for plugin in report["plugins"]] == ["fine"]
     assert "was not imported within 0.2 s" in report["troubles"][0]["sentence"]
+
+
+def test_several_plugins_that_hang_do_not_outlast_the_patience_with_the_whole_import(tmp_path: Path) -> None:
+    """Each gets half of what is left, so that the good one behind them is offered."""
+    for name in ("a", "b", "c"):
+        write_plugin(tmp_path, name, "import threading\nthreading.Event().wait()")
+    write_plugin(tmp_path, "z", FINE)
+    program = (
+        "import json, sys; from crews import child; child.HANGING_S_MAX = 8; child.IMPORT_S_LEAST = 0.1; "
+        "print(json.dumps(child.prepare(sys.argv[1:])))"
+    )
+    report = json.loads(python("-c", program, str(tmp_path)).stdout)
+    assert [plugin["name"] for plugin in report["plugins"]] == ["z"]
+    first, second, third = (float(one["sentence"].split()[-2]) for one in report["troubles"])
+    assert first == 4
+    assert first > second > third
+    assert (child.HANGING_S_MAX + 5 * child.PROBE_MARGIN_S) * 1000 < START_MS
+
+
+def test_a_plugin_that_is_deaf_at_import_is_thrown_away_with_what_it_started(tmp_path: Path) -> None:
+    """It ignores the alarm and has a child: the probe is killed from outside, and its session with it."""
+    assert probing.is_possible()
+    deaf = "import signal, subprocess, threading\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+    started = "child = subprocess.Popen(['sleep', '600'])\nprint(child.pid, flush=True)\n"
+    keeps = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\nthreading.Event().wait()"
+    write_plugin(tmp_path / "plugins", "deaf", deaf + started + keeps)
+    program = (
+        "import json, sys; from crews import child; child.IMPORT_S_MAX = 1; child.PROBE_MARGIN_S = 1; "
+        "print(json.dumps(child.prepare(sys.argv[1:])))"
+    )
+    report = json.loads(python("-c", program, str(tmp_path / "plugins")).stdout)
+    assert report["plugins"] == []
+    assert "was not imported within 2 s" in report["troubles"][0]["sentence"]
+    pid = int((tmp_path / "pid").read_text())
+    until_true(lambda: not psutil.pid_exists(pid), "what it started is gone")
 
 
 def test_a_broken_plugin_is_never_called_not_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,6 +158,7 @@ def test_keys_of_an_order_are_in_no_variable_no_line_and_no_output_of_its_run(ri
     assert run.ended() == 0, run.output
     assert "ENVIRONMENT" in run.output, "the tool looked at the variables"
     assert "CREWHUB_WORKSPACE" in run.output
+    assert "BYTECODE off" in run.output, "nothing is compiled into a folder of others"
     assert secret not in run.output
     assert secret not in json.dumps(run.lines)
     assert not [

@@ -206,16 +206,16 @@ def test_a_model_can_emit_what_the_built_in_ones_emit() -> None:
 
 
 def test_the_import_leaves_one_thread_and_the_signals_alone(tmp_path: Path) -> None:
-    """With our environment; a zygote forks right after it."""
+    """With our environment; a zygote forks right after it. Whoever started us may ignore some (nohup)."""
     told = seen(
         """
 import signal
 numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
 tell(
     threads=[threading.active_count(), len(os.listdir("/proc/self/task"))],
-    handlers=[signal.getsignal(number) == signal.SIG_DFL for number in numbers],
+    handlers=[callable(signal.getsignal(number)) for number in numbers],
 )
 """,
         tmp_path,
     )
-    assert told == {"threads": [1, 1], "handlers": [True] * 4}
+    assert told == {"threads": [1, 1], "handlers": [False] * 4}

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import msgspec
+
 from crews.line import LINE_BYTES_MAX, Line, encoded, sayable
 from protocol.limits import RESULT_BYTES_MAX
+from protocol.rawjson import judge
 from sidecar.runners import reported
 from tests.waiting import until_true
 
@@ -82,6 +85,16 @@ def test_what_json_cannot_say_is_said_as_text() -> None:
         json.loads(encoded({"value": value}))
     assert json.loads(encoded({"value": "half \ud83d"})) == {"value": "half ?"}
     assert sayable({1: [object]}) == {"1": ["<class 'object'>"]}
+
+
+def test_what_no_hub_takes_is_said_otherwise() -> None:
+    """L88: one U+0000 of a model would cost the whole result. A text that only names it stays as it is."""
+    said = encoded({"result": {"a\0": ["x\0y", 1.5, None, 2**70]}, "named": "\\u0000"})
+    assert isinstance(judge(said, bytes_max=1_000), msgspec.Raw)
+    assert json.loads(said) == {
+        "result": {"a\ufffd": ["x\ufffdy", 1.5, None, 2**70]},
+        "named": "\\u0000",
+    }
 
 
 def test_a_run_whose_sidecar_is_gone_goes_on_speaking_to_nobody() -> None:

@@ -75,6 +75,7 @@ def test_a_crew_of_three_is_told_in_order(run_plugin: Run) -> None:
     ]
     assert_rises_to_the_result(run)
     assert_links_lead_up(run)
+    assert run.progress == [0, 1, 11, 11, 17, 33, 35, 44, 66, 68, 77, 99, 100]
     assert run.messages[:4] == [
         "story_crew began: 3 tasks",
         "Task 1/3: research_task",

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("crewai", reason="crewai is not installed")
 
 from crewai.events import stream_context
+from crewai.events.event_listener import event_listener
 from pydantic import BaseModel
 
 from crews.offline import (
@@ -35,6 +36,12 @@ pytestmark = pytest.mark.timeout(180)
 
 STORY = Path(__file__).parent / "stories" / "story_crew"
 Run = Callable[..., Transcript]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """crewai draws panels of what a model streams, unless a crew has told it not to."""
+    monkeypatch.setattr(event_listener.formatter, "verbose", False)
 
 
 class Title(BaseModel):

@@ -124,6 +124,15 @@ def test_what_does_not_fit_the_plugin_any_more_is_not_given_back() -> None:
     assert line.lines[0]["event"] == {"resumed_from": 0}
 
 
+@pytest.mark.parametrize("kept", [None, "a text", 3, ["a list"]])
+def test_what_another_kind_of_agent_kept_makes_a_crew_begin_again(rig: Rig, kept: Any) -> None:
+    """A command that took the first attempt keeps any JSON: that must not end the task."""
+    run = rig.run(order({"*": [{"say": "Done."}]}, attempt=2, done=[{"index": 0, "output": kept}]))
+    assert run.ended() == 0, run.output
+    assert run.lines[0]["event"] == {"resumed_from": 0}
+    assert "what was kept of task 1 is no output of a crew" in run.logged("resumed")[0]["log"]
+
+
 def test_a_conditional_task_makes_a_crew_begin_again() -> None:
     agent = Agent(role="R", goal="g", backstory="b", llm=OfflineModel("R"))
     first = Task(name="research_task", description="d", expected_output="e", agent=agent)

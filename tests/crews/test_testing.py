@@ -124,6 +124,16 @@ def test_a_question_without_an_answer_fails_the_test_with_the_question(run_plugi
         run_plugin(STORY, offline={"*": [{"ask": "Really?"}, "Fine."]}, answers=["yes"])
 
 
+def test_people_answer_in_the_order_that_the_test_names(run_plugin: Run) -> None:
+    script = {"*": ["Fine."], "writer": [{"ask": "First?"}, {"ask": "Second?"}, {"ask": "First?"}, "Fine."]}
+    run = run_plugin(STORY, offline=script, answers=["one", "two", "three"])
+    assert run.questions == ["First?", "Second?", "First?"]
+    told = [
+        line["data"]["output"].split()[0] for line in run.logs("tool") if line["data"]["state"] == "ended"
+    ]
+    assert told == ["one", "two", "three"]  # crewai reminds an agent of its tools behind some of them
+
+
 def test_unfit_settings_are_refused_before_anything_runs(run_plugin: Run) -> None:
     with pytest.raises(UnfitSettings, match=r"settings\.form"):
         run_plugin(STORY, {"form": "round"})

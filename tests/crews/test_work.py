@@ -163,6 +163,22 @@ def test_a_crew_or_an_object_that_makes_one_is_taken_and_nothing_else() -> None:
             crew_of(other)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # crewai's own look at its agents
+def test_each_agent_of_a_crew_gets_a_model_of_its_own() -> None:
+    somebody, line, stopping = people()
+    given: list[Any] = []
+
+    def create(settings: Mapping[str, Any], llm: Any = None, search_tool: Any = None) -> Any:
+        given.append(llm)
+        agents: list[Any] = [Agent(role=role, goal="g", backstory="b", llm=llm) for role in ("One", "Two")]
+        return Crew(agents=agents, tasks=[Task(description="d", expected_output="e", agent=agents[0])])
+
+    wanted = Order(task_id=TASK, plugin="bench_crew", keys={"llm_model": "offline"})
+    crew = Work(wanted, line, stopping, somebody)._crew(loaded(create))
+    assert len({id(model) for model in (*given, *(agent.llm for agent in crew.agents))}) == 3
+    assert crew.name == "bench_crew"
+
+
 def test_the_text_of_the_task_fills_its_placeholder_unless_a_setting_does() -> None:
     wanted = Order(task_id=TASK, plugin="p", description="look", settings={"topic": "cats"})
     assert inputs_of(wanted) == {"description": "look", "topic": "cats"}

@@ -142,6 +142,25 @@ def test_of_one_moment_lines_stand_between_a_runs_beginning_and_what_followed() 
     assert [one[10:].split()[0] for one in said[:3]] == ["task_accepted", "a", "input_required"]
 
 
+def test_what_led_to_a_question_is_told_before_a_script_ends_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task's row may know of the question before the feed has said so."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    accepted = HubEvent("task_accepted", event(1, "task_accepted"), "e:1")
+    hub = Recorded([SNAPSHOT, accepted], question={"request_id": "q", "prompt": "Which?"})
+
+    def ask() -> Iterator[HubEvent]:
+        yield SNAPSHOT
+        hub.task["state"] = "input_required"
+        hub.events = [event(1, "task_accepted"), event(3, "input_required", prompt="Which?")]
+        hub.lines = [{**line(1, "a step"), "timestamp": 2_000}]
+        yield accepted
+
+    hub.feed = lambda **_: ask()  # type: ignore[method-assign]  # a feed behind its ledger
+    code, said = followed(hub)
+    assert code == Exit.INPUT_REQUIRED
+    assert [one[10:].split()[0] for one in said] == ["task_accepted", "a", "input_required"]
+
+
 def test_progress_that_a_step_has_said_is_no_line_of_its_own() -> None:
     task = HubEvent(
         "task_log", {"task_id": TASK, "timestamp": 1, "payload": line(1, "Task 1/1", kind="task")}, None

@@ -165,9 +165,9 @@ async def test_whoever_stops_typing_is_told_how_to_answer_later(running_hub: Run
     async with sitting_at(running_hub, "push", "ada", "ask", "--watch") as screen:
         crew = await accept()
         await crew.ask("Left or right?")
-        await screen.says("It asks")
+        await screen.says(f"or elsewhere: hub tasks answer {crew.task_id}")
         screen.type("\x04")
-        await screen.says(f"hub tasks answer {crew.task_id}")
+        await screen.says(f"Nobody types here any more. Answer with: hub tasks answer {crew.task_id}")
         await crew.peer.say(
             crew.peer.fact("task_failed", crew.assigned, error="nobody said", retryable=False)
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from sidecar import plugins_at_hand
 from sidecar.clock import SidecarClock
 from sidecar.errors import SidecarError
 from sidecar.plugins_at_hand import Offer, PluginsAtHand, each_once, folders_of, sight_of
-from sidecar.runners.prepared import Prepared, PreparedPlugin
+from sidecar.runners.prepared import CannotPrepare, Prepared, PreparedPlugin
 from sidecar.runners.warm import Zygote
 from tests.sidecar.pluginyard import CHILD, Yard
 from tests.waiting import until
@@ -35,9 +37,9 @@ class Hand:
         self.said: list[str] = []
         self.offered: list[Found] = []
         self.cards: list[Offer] = []
-        source = Zygote(folder, [yard.folder], {}, child=CHILD)
+        self.source = Zygote(folder, [yard.folder], {}, child=CHILD)
         self.plugins = PluginsAtHand(
-            [yard.folder], source, clock, self.said.append, keep=source.keep, look_every_ms=20
+            [yard.folder], self.source, clock, self.said.append, keep=self.source.keep, look_every_ms=20
         )
         self.plugins.offered = self.offered.append
         self.plugins.changed = self.cards.append
@@ -96,6 +98,24 @@ async def test_a_plugin_that_comes_changes_breaks_or_goes_is_noticed(yard: Yard,
         yard.remove("first")
         yard.write("second", version="3.0.0")
         await offers(hand, "second")
+
+
+async def test_a_process_that_was_replaced_may_offer_other_plugins_than_the_lost_one(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """What a plugin imports from elsewhere may have gone meanwhile, and no folder of plugins has changed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch()
+    yard.write("first")
+    yard.write("leans", above=f"open({str(elsewhere)!r})")
+    async with at_hand(yard, tmp_path) as hand:
+        assert hand.plugins.offer.plugins == ("first", "leans")
+        elsewhere.unlink()
+        assert hand.source.pid is not None
+        os.kill(hand.source.pid, signal.SIGKILL)
+        await offers(hand, "first")
+        assert hand.has_said("FileNotFoundError")
+        assert hand.cards == [Offer(("first",), ())]
 
 
 async def test_an_import_that_fails_as_a_whole_keeps_what_there_is(yard: Yard, tmp_path: Path) -> None:
@@ -157,10 +177,17 @@ class Counted:
     def __init__(self, yard: Yard) -> None:
         self.yard = yard
         self.loads = 0
+        self.failures = 0
+        self.prepared = Prepared()
 
     async def start(self) -> Prepared:
         self.loads += 1
-        return Prepared(plugins=tuple(PreparedPlugin(path.name) for path in self.yard.folder.iterdir()))
+        if self.failures:
+            self.failures -= 1
+            raise CannotPrepare("killed")
+        names = [path.name for path in self.yard.folder.iterdir()]
+        self.prepared = Prepared(plugins=tuple(PreparedPlugin(name) for name in names))
+        return self.prepared
 
     async def reload(self) -> Prepared:
         return await self.start()
@@ -208,6 +235,28 @@ async def test_whoever_asks_is_obeyed_at_once_and_once(yard: Yard) -> None:
         assert source.loads == 2
         await clock.one()
         assert source.loads == 2
+
+    await looking(yard, act)
+
+
+async def test_a_load_that_failed_as_a_whole_is_tried_again_but_not_at_once(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may have been killed for want of memory: the changed plugin must not wait for a change."""
+
+    async def act(plugins: PluginsAtHand, source: Counted, clock: Looks) -> None:
+        source.failures = 2
+        plugins.look_again()
+        await clock.one()
+        await clock.one()
+        assert source.loads == 2, "it has just failed"
+        monkeypatch.setattr(plugins_at_hand, "AGAIN_MS", 0)
+        plugins.look_again()
+        await clock.one()
+        await clock.one()
+        assert source.loads == 4
+        await clock.one()
+        assert source.loads == 4, "it is loaded"
 
     await looking(yard, act)
 

@@ -19,7 +19,7 @@ import pytest
 
 from sidecar.runners.hunt import find, kill_at_once
 from sidecar.runners.process import Ended
-from tests.sidecar.forks import PATIENCE_S, Nursery, nursery_in, words_of
+from tests.sidecar.forks import PATIENCE_S, Nursery, descriptors, nursery_in, words_of
 from tests.sidecar.runs import PROGRAMS, alive
 from tests.waiting import until, until_true
 
@@ -119,6 +119,15 @@ async def test_twenty_runs_at_once_do_not_meet(nursery: Nursery) -> None:
     assert len({each["environ"]["CREWHUB_RUN"] for each in seen}) == 20
     assert {each["imported_by"] for each in seen} == {nursery.zygote.pid}
     assert not nursery.left()
+
+
+async def test_a_guard_holds_nothing_of_its_zygote_and_nothing_of_its_run(nursery: Nursery) -> None:
+    """Else the sidecar would see the end of neither: its three, the control socket, its own pipe."""
+    one = await nursery.begun("stay")
+    await one.is_up()
+    assert descriptors(one.guard) == 6
+    one.run.end("stop", 0)
+    await one.run.ended()
 
 
 # ---- how it ends
@@ -280,6 +289,16 @@ def test_nothing_outlives_a_killed_sidecar(tmp_path: Path, act: str) -> None:
     """L75: kill -9 of the sidecar: zygote, guard, run and grandchildren are gone, whatever their session."""
     with sidecar_alone(tmp_path, act) as (process, mark, _):
         assert len(alive(mark)) >= 6
+        process.kill()
+        process.wait()
+        until_true(lambda: not alive(mark), "no orphan is left", PATIENCE_S)
+
+
+def test_an_import_does_not_outlive_a_killed_sidecar(tmp_path: Path) -> None:
+    """L75: it hears nothing while it imports, so the kernel tells it."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "prepare").write_text("hang")
+    with sidecar_alone(tmp_path, "import") as (process, mark, _):
         process.kill()
         process.wait()
         until_true(lambda: not alive(mark), "no orphan is left", PATIENCE_S)

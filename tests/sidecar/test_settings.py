@@ -84,10 +84,12 @@ def test_the_bounds_hold_at_their_edges() -> None:
     for name in ("crew_timeout_ms", "crew_memory_bytes"):
         least, most = RANGES[name]
         for amount in (least, most):
-            assert getattr(Settings(**{name: amount}), name) == amount
+            wanted: dict[str, Any] = {name: amount}
+            assert getattr(Settings(**wanted), name) == amount
         for amount in (least - 1, most + 1):
+            wanted = {name: amount}
             with pytest.raises(SettingsError, match=name):
-                Settings(**{name: amount})
+                Settings(**wanted)
     assert Settings().crew_memory_bytes == 1_024 * limits.MIB
 
 

@@ -110,7 +110,7 @@ class SidecarProcess:
         if self.is_running:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
-            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGINT)  # the second word; two of one kind may reach it as one
             try:
                 self.wait()
             except AssertionError:

@@ -19,6 +19,7 @@ LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("tool", f"Researcher uses {HOSTILE}", {"id": 4, "parent": 3, "state": "began"}),
     ("tool", "search answered", {"id": 4, "parent": 3, "state": "ended", "ms": 1500}),
     ("model", "Researcher is thinking", {"id": 5, "parent": 3, "state": "began"}),
+    ("chunk", "I wonder.", {"parent": 5, "call": "c1", "agent": "Researcher", "thought": True}),
     ("chunk", "The sea ", {"parent": 5, "call": "c1", "agent": "Researcher"}),
     ("chunk", f"is blue {HOSTILE}", {"parent": 5, "call": "c1", "agent": "Researcher"}),
 )
@@ -78,6 +79,9 @@ async def test_a_story_is_nested_as_it_happened_and_grows_while_it_goes(
     )
     await shows(steps.locator(f"{inner}[data-kind=tool] > .mark"), "done in 1.5 s")
     await shows(steps.locator(f"{inner}[data-kind=model] > ul > li[data-kind=chunk]"), "The sea is blue <img")
+    await expect(steps.locator(f"{inner} li[data-kind=thought]")).to_have_text(
+        "I wonder.", timeout=PATIENCE_MS
+    )
     await shows(visit.page.locator("#story-title"), "Summarise the news")
     await run.pass_by("task_usage", tokens_in=120, tokens_out=30)
     await run.pass_by("task_progress", progress=45, message="Task 1/2: research")

@@ -25,7 +25,7 @@ async def teller(hub: HubProcess, tmp_path: Path, runs: Path) -> AsyncIterator[S
     sidecar.start()
     await connected(hub, "ada")
     yield sidecar
-    sidecar.end()
+    sidecar.kill()  # a drain would wait for whoever still asks
 
 
 async def test_a_run_is_watched_step_by_step_asked_answered_and_read_on_the_terminal(

@@ -72,7 +72,7 @@ function row(item) {
 // Its address says which story is shown, so that Back works and a story can be sent to somebody.
 function taskLink(taskId) {
   const link = make("a", { class: "task", textContent: state.descriptions.get(taskId) || taskId });
-  link.href = `#${encodeURIComponent(taskId)}`;
+  link.setAttribute("href", `#${encodeURIComponent(taskId)}`); // always a fragment of this page, whatever the id is
   return link;
 }
 

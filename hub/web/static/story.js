@@ -96,8 +96,11 @@ export function openStory({ get }) {
     if (missing > 0) remark(missing === 1 ? "one line is missing here" : `${missing} lines are missing here`);
     mine.last.set(line.generation, line.n);
     const about = line.data && typeof line.data === "object" ? line.data : {};
+    const box = $("story-steps");
+    const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;   // whoever has scrolled up reads there in peace
     if (line.kind === "chunk") speak(mine, line, about);
     else if (line.kind !== "usage") step(mine, line, about);
+    if (isAtEnd) box.scrollTop = box.scrollHeight;
   }
 
   function beginRun(mine, generation) {
@@ -125,10 +128,10 @@ export function openStory({ get }) {
   }
 
   function speak(mine, line, about) {
-    const call = about.call ?? "";
+    const call = `${about.thought ? "thought" : "said"} ${about.call ?? ""}`;
     let said = mine.calls.get(call);
     if (!said) {
-      said = { text: "", item: make("li", { "data-kind": "chunk" }), words: make("span", { class: "words" }) };
+      said = { text: "", item: make("li", { "data-kind": about.thought ? "thought" : "chunk" }), words: make("span", { class: "words" }) };
       said.item.append(said.words);
       mine.calls.set(call, said);
       put(mine, about.parent, said.item);
@@ -143,8 +146,6 @@ export function openStory({ get }) {
     if (above && !above.list) above.item.append(above.list = make("ul"));
     (above?.list ?? $("story-steps")).append(item);
     trim();
-    const box = $("story-steps");
-    if (box.scrollHeight - box.scrollTop - box.clientHeight < 120) box.scrollTop = box.scrollHeight;
   }
 
   function remark(text) {

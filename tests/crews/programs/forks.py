@@ -4,8 +4,10 @@ A request is a JSON object with six descriptors: 0 to 4 of the run, and one for 
 then its exit status.
 """
 
+import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -90,9 +92,22 @@ def wait_for(request: dict[str, Any], fds: list[int]) -> None:
     for fd in fds[:5]:
         os.close(fd)
     os.write(answer, json.dumps({"pid": pid}).encode() + b"\n")
+    outlast_nobody(pid)
     _, status = os.waitpid(pid, 0)
-    os.write(answer, json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # nobody asks any more
+        os.write(answer, json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
     os._exit(0)
+
+
+def outlast_nobody(pid: int) -> None:
+    """Return when the run has ended; when whoever asked for it is gone, it ends now."""
+    run = os.pidfd_open(pid)
+    waiting = select.poll()
+    waiting.register(run, select.POLLIN)
+    waiting.register(int(sys.argv[1]), 0)  # its hanging up is always told
+    if run not in dict(waiting.poll()):
+        os.kill(pid, signal.SIGKILL)
+    os.close(run)
 
 
 def collect() -> None:

@@ -1,6 +1,7 @@
 """A process with nothing but a zygote and one run of it, to be killed. Says when all are up.
 
-Arguments: a folder, what the run does.
+Arguments: a folder, what the run does. For `import` there is no run: the folder `plugins` in it is imported,
+and it says when that has begun.
 """
 
 import asyncio
@@ -10,13 +11,21 @@ import sys
 from pathlib import Path
 
 from sidecar.runners.warm import Zygote
-from tests.sidecar.forks import CHILD, One
+from tests.sidecar.forks import CHILD, PATIENCE_S, One
+from tests.waiting import until
 
 PASSED_ON = ("TEST_MARK", "PATH")
 
 
 async def main(folder: str, act: str) -> None:
-    zygote = Zygote(Path(folder), [], os.environ, passed_on=PASSED_ON, child=CHILD)
+    plugins = Path(folder, "plugins")
+    folders = [plugins] if act == "import" else []
+    zygote = Zygote(Path(folder), folders, os.environ, passed_on=PASSED_ON, child=CHILD)
+    if act == "import":
+        async with asyncio.TaskGroup() as group:
+            group.create_task(zygote.start())
+            await until((plugins / "prepared").exists, "the import hangs", PATIENCE_S)
+            print("{}", flush=True)
     one = One(act, zygote.launcher, Path(folder), {name: os.environ[name] for name in PASSED_ON}, ())
     await one.run.begin()
     if act == "stubborn":

@@ -33,6 +33,7 @@ class Key(BaseTool):
 
     def _run(self) -> str:
         print("KEY", idempotency_key())
+        print("BYTECODE", "off" if sys.dont_write_bytecode else "on")
         print("ENVIRONMENT", *sorted(os.environ))
         return "looked"
 
@@ -93,6 +94,7 @@ def create_crew(settings: Mapping[str, Any], llm: Any = None, search_tool: Any =
         tasks=tasks,
         process=Process.hierarchical if hierarchical else Process.sequential,
         manager_llm=llm if hierarchical else None,
+        cache=True,
     )
 
 
