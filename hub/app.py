@@ -31,12 +31,12 @@ from hub.core.events import HubDrained, HubStarted
 from hub.core.policy import Policy
 from hub.core.task import Now
 from hub.crashpoints import ENVIRONMENT_NAME, Crasher
+from hub.disk import disk_of
 from hub.dispatcher import Dispatcher
 from hub.door import AgentDoor
 from hub.errors import Closing, ConfigurationError
 from hub.feed import Feed
 from hub.firststart import RENEWED, admin_of_start
-from hub.history import History
 from hub.housekeeping import forget, watch_disk, watch_tokens, write_audit
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
 from hub.metrics import Metrics
@@ -48,15 +48,13 @@ from hub.runs.plugins import PluginsKnown
 from hub.runs.starting import Starting
 from hub.runs.vault import Vault
 from hub.settings import Settings
-from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import Mailboxes
 from hub.store.outbox import Outbox
-from hub.store.passing import PassingKept
 from hub.store.queries import Queries
 from hub.store.runs import RunQueries
 from hub.store.tokens import Tokens, load_pepper
-from hub.streams.face import Face, FleetKnown
+from hub.streams.face import Face, FleetKnown, Inside
 from hub.telling import Teller
 from hub.turns import TurnsKept
 from hub.watching import watch_routes
@@ -190,27 +188,35 @@ def face_of(settings: Settings, board: Board, metrics: Metrics) -> Face | None:
     return Face(settings, board, metrics, Crasher(os.environ.get(ENVIRONMENT_NAME, "")))
 
 
+def throttle_of(settings: Settings) -> Throttle:
+    trusted = Trusted(settings.trusted_proxies)
+    return Throttle(trusted=trusted, pushes_per_second=settings.pushes_per_second)
+
+
+def switchboard_of(
+    settings: Settings,
+    pepper: bytes,
+    board: Board,
+    dispatcher: Dispatcher,
+    registry: Registry,
+    clock: HubClock,
+) -> Switchboard:
+    return Switchboard(
+        settings, pepper=pepper, board=board, dispatcher=dispatcher, registry=registry, clock=clock
+    )
+
+
 @asynccontextmanager
 async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
     """Everything a hub is made of, and taken apart again in the opposite order."""
     async with AsyncExitStack() as stack:
         clock, metrics = HubClock(), life.metrics
-        database = open_database(settings.database_file, settings.durability)
-        ledger = SqliteLedger(database)
-        stack.push_async_callback(ledger.close)
-        passing = PassingKept(ledger)
-        stack.push_async_callback(passing.flush)
-        audit = Audit(ledger, clock)
-        stack.push_async_callback(audit.flush)
-        queries = Queries(database)
-        stack.callback(queries.close)
-        history = History(settings.history_file)
-        stack.callback(history.close)
-
+        disk = disk_of(settings, clock, stack)
+        ledger, queries = disk.ledger, disk.queries
         pepper = load_pepper(settings.state_dir)
         authority = Authority(pepper, lambda: clock.now().wall_ms)
         tokens = Tokens(ledger)
-        await believe(tokens, authority, life, clock, audit)
+        await believe(tokens, authority, life, clock, disk.audit)
 
         now = clock.now()
         loaded = await ledger.load(now)
@@ -218,55 +224,46 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         turns = turns_of(settings, loaded, now)
         if turns is not None:
             stack.callback(turns.close)
-        registry = registry_of(settings, clock, metrics, authority, audit)
+        registry = registry_of(settings, clock, metrics, authority, disk.audit)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
         vault, face = Vault(), face_of(settings, board, metrics)
         ear = None if face is None else face.progress
-        teller = Teller(registry, feed, passing, metrics, history, vault=vault, ear=ear)
+        teller = Teller(registry, feed, disk.passing, metrics, disk.history, vault=vault, ear=ear)
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
         plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
         stack.callback(plugins.close)
         if face is not None:
+            fleet = FleetKnown(board, queries, plugins, clock)
             face.open(
-                outbox=Outbox(ledger, queries),
-                fleet=FleetKnown(board, queries, plugins, clock),
-                dispatcher=dispatcher,
-                clock=clock,
-                vault=vault,
-                registry=registry,
-                runs=runs,
-                pepper=pepper,
+                Outbox(ledger, queries), fleet, Inside(dispatcher, clock, vault, registry, runs), pepper
             )
             stack.push_async_callback(face.close)
+        starting = starting_of(settings, clock, board, dispatcher, runs, plugins, vault)
         yield Parts(
             settings=settings,
             clock=clock,
             metrics=metrics,
-            database=database,
+            database=disk.database,
             ledger=ledger,
             queries=queries,
             tokens=tokens,
             mailboxes=Mailboxes(ledger),
-            passing=passing,
+            passing=disk.passing,
             authority=authority,
             sessions=Sessions(pepper),
             board=board,
             dispatcher=dispatcher,
             registry=registry,
             feed=feed,
-            throttle=Throttle(
-                trusted=Trusted(settings.trusted_proxies), pushes_per_second=settings.pushes_per_second
-            ),
-            audit=audit,
+            throttle=throttle_of(settings),
+            audit=disk.audit,
             runs=runs,
             plugins=plugins,
             vault=vault,
             face=face,
-            starting=starting_of(settings, clock, board, dispatcher, runs, plugins, vault),
-            webhooks=Switchboard(
-                settings, pepper=pepper, board=board, dispatcher=dispatcher, registry=registry, clock=clock
-            ),
+            starting=starting,
+            webhooks=switchboard_of(settings, pepper, board, dispatcher, registry, clock),
         )
 
 

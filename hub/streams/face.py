@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from hub.core.task import Task
@@ -86,6 +87,17 @@ class FleetKnown:
         return tuple(task for task in found if task.spec.run is not None and task.spec.run.origin == "stream")
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What there is in a hub, as far as it has to do with Redis."""
+
+    dispatcher: Dispatcher
+    clock: Clock
+    vault: Vault
+    registry: Registry
+    runs: RunQueries
+
+
 class Face:
     """One hub's side of one Redis. `open`, then `run` in a TaskGroup, then `close`."""
 
@@ -109,20 +121,9 @@ class Face:
     def state(self) -> State:
         return "up" if self.streams.is_up else "down"
 
-    def open(
-        self,
-        *,
-        outbox: Outbox,
-        fleet: FleetKnown,
-        dispatcher: Dispatcher,
-        clock: Clock,
-        vault: Vault,
-        registry: Registry,
-        runs: RunQueries,
-        pepper: bytes,
-    ) -> None:
+    def open(self, outbox: Outbox, fleet: FleetKnown, hub: Inside, pepper: bytes) -> None:
         """Now that there is somebody to ask."""
-        self._clock = clock
+        self._clock = hub.clock
         name = reader_name(self._settings, pepper)
         if are_wanted(self._settings, self._board):
             self.workers = Workers(
@@ -130,10 +131,10 @@ class Face:
                 self.streams,
                 self.writer,
                 board=self._board,
-                dispatcher=dispatcher,
-                registry=registry,
-                clock=clock,
-                runs=runs,
+                dispatcher=hub.dispatcher,
+                registry=hub.registry,
+                clock=hub.clock,
+                runs=hub.runs,
                 crasher=self.crasher,
                 reader_name=name,
             )
@@ -143,13 +144,13 @@ class Face:
                 self._inbox,
                 self.streams,
                 fleet,
-                dispatcher.ask,
-                clock=clock,
-                vault=vault,
+                hub.dispatcher.ask,
+                clock=hub.clock,
+                vault=hub.vault,
                 metrics=self._metrics,
                 crasher=self.crasher,
                 runs_max=self._settings.streams_runs_max,
-                is_closing=lambda: dispatcher.is_closing,
+                is_closing=lambda: hub.dispatcher.is_closing,
             )
         self._relay = Relay(
             outbox,
