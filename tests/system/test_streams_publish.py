@@ -10,6 +10,7 @@ import contextlib
 import json
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -90,9 +91,12 @@ class Scene:
     def result(self, **members: Any) -> str:
         return self.server.add(RESULTS, payload=json.dumps(members), schema_version="v1")
 
+    def has_nothing_pending(self, stream: str, group: str) -> bool:
+        return not self.server.pending(stream, group)
+
     async def nothing_pends(self) -> None:
         for stream, group in ((REQUESTS, REQUEST_GROUP), (RESULTS, RESULT_GROUP)):
-            await until(lambda s=stream, g=group: not self.server.pending(s, g), f"nothing of {stream} pends")
+            await until(partial(self.has_nothing_pending, stream, group), f"nothing of {stream} pends")
 
 
 @pytest.fixture
