@@ -45,6 +45,7 @@ from hub.poison import Poison
 from hub.ports import Loaded, StorageBroken
 from hub.registry import Registry
 from hub.runs.plugins import PluginsKnown
+from hub.runs.scheduler import Scheduler
 from hub.runs.starting import Starting
 from hub.runs.vault import Vault
 from hub.settings import Settings
@@ -53,6 +54,7 @@ from hub.store.mail import Mailboxes
 from hub.store.outbox import Outbox
 from hub.store.queries import Queries
 from hub.store.runs import RunQueries
+from hub.store.schedules import Schedules
 from hub.store.tokens import Tokens, load_pepper
 from hub.streams.face import Face, FleetKnown, Inside
 from hub.telling import Teller
@@ -263,6 +265,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             vault=vault,
             face=face,
             starting=starting,
+            scheduler=Scheduler(clock, Schedules(ledger, queries), starting.start),
             webhooks=switchboard_of(settings, pepper, board, dispatcher, registry, clock),
         )
 
@@ -309,6 +312,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 forget(parts),
                 parts.passing.run(parts.clock),
                 parts.webhooks.run(),
+                parts.scheduler.run(),
             )
         ]
         if parts.face is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hub.ports import Clock
     from hub.registry import Registry
     from hub.runs.plugins import PluginsKnown
+    from hub.runs.scheduler import Scheduler
     from hub.runs.starting import Starting
     from hub.runs.vault import Vault
     from hub.settings import Settings
@@ -60,4 +61,5 @@ class Parts:
     face: Face | None
     """The hub's side of its Redis; None where none is configured."""
     starting: Starting
+    scheduler: Scheduler
     webhooks: Switchboard

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from hub.api import agents, health, hooks, messages, runs, sessions, submit, tasks, tokens
+from hub.api import agents, health, hooks, messages, runs, schedules, sessions, submit, tasks, tokens
 from hub.api.documents import asyncapi, docs_page, openapi
 from hub.api.endpoint import Call, Endpoint, as_route
 from hub.auth import Scope
@@ -51,6 +51,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *submit.ENDPOINTS,
     *tasks.ENDPOINTS,
     *runs.ENDPOINTS,
+    *schedules.ENDPOINTS,
     *hooks.ENDPOINTS,
     *agents.ENDPOINTS,
     *messages.ENDPOINTS,

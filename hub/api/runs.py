@@ -54,8 +54,8 @@ class RunBody(Struct, frozen=True, kw_only=True):
     plugin_id: Name | PluginNumber | None = None
 
 
-def settings_of(body: RunBody) -> dict[str, Any]:
-    raw = checked_json(body.settings, SETTINGS, must_be_object=True)
+def settings_of(said: Raw) -> dict[str, Any]:
+    raw = checked_json(said, SETTINGS, must_be_object=True)
     if raw is None:
         raise problems.invalid_field(SETTINGS, "invalid", "Expected a JSON object.")
     try:
@@ -81,7 +81,7 @@ async def start_run(call: Call) -> Told:
     asked = Asked(
         plugin=plugin,
         user_id=checked_user(body.user_id),
-        settings=settings_of(body),
+        settings=settings_of(body.settings),
         plugin_id="" if body.plugin_id is None else body.plugin_id,
         origin="api",
         by=call.by,

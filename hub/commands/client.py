@@ -38,6 +38,7 @@ NOT_THERE: Final = {
     "task_not_found": ("task", "task_id", "hub tasks list"),
     "agent_not_found": ("agent", "agent_id", "hub agents list"),
     "run_not_found": ("run", "plugin_run_id", "hub runs list"),
+    "schedule_not_found": ("schedule", "schedule_id", "hub runs schedule list"),
 }
 
 

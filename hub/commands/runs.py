@@ -1,4 +1,4 @@
-"""`hub runs`: list, get, start, briefings.
+"""`hub runs`: list, get, start, briefings, and the group `schedule`.
 
 Owns the words of the group and how a run reads on a terminal: what it has made stands below what it is. How
 one is followed to its end is the business of `following.py`: a run is a task.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from console.output import Output
+from hub.commands import schedules
 from hub.commands.options import hub_options, opened
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ USER: Final = click.IntRange(min=0)
 @click.group("runs")
 def command() -> None:
     """Start runs of plugins, look at them and at briefings."""
+
+
+command.add_command(schedules.command)
 
 
 @command.command("list")

@@ -151,12 +151,7 @@ class Starting:
 
     async def start(self, asked: Asked) -> RunStarted:
         """The run, durable. Raises what this module names, `Overloaded`, `Closing` and `StorageFull`."""
-        try:
-            kept, keys = divided(asked.settings)
-            inputs = encoded(kept)
-            await self._judge(asked.plugin, kept)
-        except UnfitSettings as error:
-            raise UnfitRun(mistakes_in(str(error))) from error
+        kept, keys, inputs = await self.judged(asked.plugin, asked.settings)
         digest = digest_of(asked.user_id, asked.plugin, kept)
         turn = self._turns.setdefault(digest, asyncio.Lock())
         async with turn:
@@ -164,6 +159,20 @@ class Starting:
             if same is not None:
                 return started(same, is_new=False)
             return await self._submit(asked, digest, inputs, keys)
+
+    async def judged(
+        self, plugin: str, settings: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str], Raw]:
+        """What may be kept of them, the credentials, and the inputs of the task. Raises UnknownPlugin and
+        UnfitRun.
+        """
+        try:
+            kept, keys = divided(settings)
+            inputs = encoded(kept)
+            await self._judge(plugin, kept)
+        except UnfitSettings as error:
+            raise UnfitRun(mistakes_in(str(error))) from error
+        return kept, keys, inputs
 
     async def _judge(self, plugin: str, kept: Mapping[str, Any]) -> None:
         known = await self._plugins.named(plugin)
