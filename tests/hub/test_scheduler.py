@@ -11,7 +11,7 @@ import pytest
 from hub.core.task import Now
 from hub.errors import Overloaded
 from hub.ports import StorageFull
-from hub.runs.schedule import LATE_MS, Missed, Plan, Schedule
+from hub.runs.schedule import LATE_MS, Missed, Plan, Schedule, schedule_id_of
 from hub.runs.scheduler import Scheduler
 from hub.runs.starting import Asked, RunStarted
 from hub.store.schedules import Schedules, TooManySchedules
@@ -268,3 +268,25 @@ async def test_many_that_are_due_at_once_all_begin(running_hub: RunningHub) -> N
         runs = (await http.get("/api/runs", params={"limit": 500})).json()["runs"]
     assert len(runs) == 120
     assert {run["user_id"] for run in runs} == set(range(120))
+
+
+async def test_a_zone_that_this_machine_has_lost_is_said_and_keeps_nobody_else_waiting(
+    running_hub: RunningHub,
+) -> None:
+    office = Office(running_hub)
+    lost = plan(zone="Mars/Olympus")
+    await office.kept.add(
+        Schedule(
+            schedule_id=schedule_id_of(lost), plan=lost, by="t", created_wall_ms=SIX, next_due_wall_ms=SIX
+        )
+    )
+    await office.add()
+    assert await office.at(SEVEN)
+    schedule = await office.get(schedule_id_of(lost))
+    assert schedule.last is not None
+    assert "'Mars/Olympus' is not a time zone" in str(schedule.last.error)
+    assert (schedule.next_due_wall_ms, schedule.is_paused) == (None, False)
+    assert len(await office.runs()) == 1
+    async with running_hub.http() as http:
+        resumed = await http.post(f"/api/schedules/{schedule.schedule_id}/resume")
+    assert (resumed.status_code, resumed.json()["errors"][0]["field"]) == (422, "zone")

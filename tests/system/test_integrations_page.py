@@ -1,4 +1,4 @@
-"""docs/integrations.md, "Schedules" and "Redis": the examples run as they stand, with the figures of the code."""
+"""docs/integrations.md, "Schedules" and "Redis": the examples run as they stand, the figures are true."""
 
 from __future__ import annotations
 
