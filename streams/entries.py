@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from protocol.rawjson import FLAW_SENTENCES, flaw_in
 from streams import names
 
 Fields: TypeAlias = Mapping[bytes, bytes]
@@ -202,7 +203,13 @@ def _user_fault(value: object) -> str | None:
 
 
 def _settings_fault(value: object) -> str | None:
-    return None if value is None or isinstance(value, dict) else "`settings` must be an object"
+    """Also what no frame and no body may hold: a run that nobody could be ordered to do is refused here."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return "`settings` must be an object"
+    flaw = flaw_in(_encode(value), bytes_max=names.ENTRY_BYTES_MAX)
+    return None if flaw is None else f"`settings` cannot be taken: {FLAW_SENTENCES[flaw]}"
 
 
 def _status_fault(value: object) -> str | None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from streams import names
-from streams.entries import Malformed, Request, Result, read_request, read_result
+from streams.entries import Malformed, Request, Result, fields_of_request, read_request, read_result
 from streams.link import Streams
 from streams.reader import CLAIM_IDLE_MS, Delivered, GroupReader
 from streams.trouble import RedisTrouble
@@ -25,7 +25,7 @@ log = logging.getLogger("streams")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request to act on. `answer` it, or `leave` it to whoever claims it."""
+    """A request to act on. `answer` it, `refuse` it, or `leave` it to whoever claims it."""
 
     entry_id: str
     request: Request
@@ -111,6 +111,17 @@ class RequestInbox:
         self.reader.drop(asked.entry_id)
         return entry_id
 
+    async def refuse(self, asked: Asked, reason: str) -> None:
+        """Nobody here will ever do it (L83): answered, parked for a person to see, acknowledged. An entry
+        that is gone (FLUSHALL) is answered all the same. Raises RedisAway: say it again then.
+        """
+        request, run_id = asked.request, asked.request.plugin_run_id
+        said = fields_of_request(request, 0)
+        fields = {name.encode(): said[name].encode() for name in (names.PAYLOAD, names.VERSION)}
+        entry = Delivered(entry_id=asked.entry_id, fields=fields)
+        if not await self._refuse(entry, reason, run_id):
+            await self.answer(asked, Result(plugin_run_id=run_id, status="failed", error=reason))
+
     async def _judged(self, entry: Delivered) -> Asked | None:
         found = read_request(entry.fields)
         if isinstance(found, Malformed):
@@ -128,10 +139,12 @@ class RequestInbox:
         self.reader.drop(entry.entry_id)
         return None
 
-    async def _refuse(self, entry: Delivered, reason: str, run_id: str | None) -> None:
-        await self._writer.refuse(names.REQUESTS, names.REQUEST_GROUP, entry, reason, run_id=run_id)
+    async def _refuse(self, entry: Delivered, reason: str, run_id: str | None) -> bool:
+        """Whether it was still there."""
+        copy = await self._writer.refuse(names.REQUESTS, names.REQUEST_GROUP, entry, reason, run_id=run_id)
         log.warning("request %s is parked in %s: %s", entry.entry_id, names.DEAD, reason)
         self.reader.drop(entry.entry_id)
+        return copy is not None
 
 
 class ResultInbox:

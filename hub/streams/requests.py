@@ -26,7 +26,7 @@ from hub.errors import Closing, Overloaded
 from hub.ports import StorageFull
 from hub.runs.vault import KEYS_BYTES_MAX, SETTINGS_BYTES_MAX, is_too_big, parted
 from protocol.ids import TaskId
-from streams.entries import Request, Result
+from streams.entries import Result
 from streams.trouble import RedisTrouble
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ AGAIN_MS: Final = 1_000
 TASK_ID_BYTES: Final = 8
 
 BY: Final = "stream"
+
+ID_TAKEN: Final = "the id of this run belongs to a task of this hub that is no run: ask with another id"
+"""Somebody has pushed a task whose idempotency key is the one of this run."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +85,6 @@ def result_of(task: Task) -> Result:
         output=runs.output_of(task),
         error=runs.error_of(task),
     )
-
-
-def failed(request: Request, error: str) -> Result:
-    return Result(plugin_run_id=request.plugin_run_id, status="failed", error=error)
 
 
 class Requests:
@@ -193,7 +192,7 @@ class Requests:
         inputs = Raw(msgspec.json.encode(plain))
         trouble = too_big(inputs, keys) or await self._why_not(request.plugin_name)
         if trouble is not None:
-            await self._answer(asked, failed(request, trouble))
+            await self._refuse(asked, trouble)
             return
         run = RunSpec(
             plugin_run_id=request.plugin_run_id,
@@ -240,7 +239,10 @@ class Requests:
         if task.is_final and task.spec.run is not None:
             self._forget(asked)
             await self._answer(asked, result_of(task))
-        elif task.spec.run is None or task.spec.run.origin != "stream":
+        elif task.spec.run is None:
+            self._forget(asked)
+            await self._refuse(asked, ID_TAKEN)
+        elif task.spec.run.origin != "stream":
             self._forget(asked)
             raise Later("a run of this id was asked for over HTTP")  # nobody tells the relay when it ends
         elif task.task_id != task_id and self._fleet.is_open(task.task_id):
@@ -257,6 +259,12 @@ class Requests:
     async def _answer(self, asked: Asked, result: Result) -> None:
         self._crasher.come_to(StreamPoint.CONSUME_BEFORE_ANSWER)
         await self._inbox.answer(asked, result)
+        self._metrics.stream_requests.labels("answered").inc()
+        self._crasher.come_to(StreamPoint.CONSUME_AFTER_ANSWER)
+
+    async def _refuse(self, asked: Asked, error: str) -> None:
+        self._crasher.come_to(StreamPoint.CONSUME_BEFORE_ANSWER)
+        await self._inbox.refuse(asked, error)
         self._metrics.stream_requests.labels("answered").inc()
         self._crasher.come_to(StreamPoint.CONSUME_AFTER_ANSWER)
 

@@ -14,12 +14,10 @@ from typing import Final, TypeAlias
 
 from sidecar.runners.contract import StopSignal
 from sidecar.streamwork.effort import stops_within
-from sidecar.streamwork.orders import failure
 from streams import names
-from streams.entries import Request, Result, fields_of_request
+from streams.entries import Request, Result
 from streams.inbox import Asked, RequestInbox
 from streams.link import Streams
-from streams.reader import Delivered
 from streams.trouble import RedisRefused, RedisTrouble
 from streams.writer import Writer
 
@@ -49,8 +47,7 @@ class Worker:
         block_ms: int = names.READ_BLOCK_MS,
     ) -> None:
         self._streams = streams
-        self._writer = Writer(streams)
-        self.inbox = RequestInbox(streams, self._writer, block_ms=block_ms)
+        self.inbox = RequestInbox(streams, Writer(streams), block_ms=block_ms)
         self._perform = perform
         self._why_not = why_not
         self._slots = slots
@@ -161,18 +158,5 @@ class Worker:
         await self.inbox.answer(asked, result)
 
     async def _refuse(self, asked: Asked, why_not: str) -> None:
-        """Nobody here can do it: answered, parked for a person to see, acknowledged. An entry that is gone
-        (FLUSHALL) is answered all the same.
-        """
-        fields = {
-            name.encode(): value.encode()
-            for name, value in fields_of_request(asked.request, 0).items()
-            if name != names.PUBLISHED_AT
-        }
-        entry = Delivered(entry_id=asked.entry_id, fields=fields)
-        run_id = asked.request.plugin_run_id
-        copy = await self._writer.refuse(names.REQUESTS, names.REQUEST_GROUP, entry, why_not, run_id=run_id)
-        if copy is None:
-            await self._answer(asked, failure(asked.request, why_not))
-        self.inbox.reader.drop(asked.entry_id)
-        log.warning("run %s is refused: %s", run_id, why_not)
+        await self.inbox.refuse(asked, why_not)
+        log.warning("run %s is refused: %s", asked.request.plugin_run_id, why_not)

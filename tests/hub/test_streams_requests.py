@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub.runs.vault import KEYS_BYTES_MAX
-from hub.streams.requests import result_of
+from hub.streams.requests import ID_TAKEN, result_of
 from tests.hub.company import v2
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import Said, V2Peer
@@ -110,6 +110,8 @@ async def test_an_unknown_plugin_is_answered_by_its_name(
     (result,) = await answered(service, "run-1")
     assert (result["status"], result["error"]) == ("failed", "Plugin crew not found: nowhere")
     await until(lambda: not pending(redis_server), "it is acknowledged")
+    ((_, copy),) = redis_server.entries(DEAD)
+    assert copy["dead_reason"] == result["error"], "as a sidecar without a hub does"
 
 
 async def test_a_plugin_of_an_agent_that_comes_back_is_waited_for(
@@ -263,6 +265,18 @@ async def test_a_run_that_was_asked_for_over_http_under_that_id_is_answered_when
     await until(lambda: requests.open_runs == 1, "the request waits for that run")
     await finish(peer, assigned, "from there")
     assert (await answered(service, run_id))[0]["output"] == "from there"
+
+
+async def test_a_request_under_an_id_that_a_plain_task_took_is_answered_and_not_kept_waiting(
+    hub: RunningHub, service: GoService, redis_server: Reachable
+) -> None:
+    """Whoever may push tasks may not keep the runs of others from ever having an answer."""
+    await hub.push("ada", idempotency_key="run:run-1", queue=True)
+    await service.request("run-1", PLUGIN)
+    await worker(hub)
+    (result,) = await answered(service, "run-1")
+    assert (result["status"], result["error"]) == ("failed", ID_TAKEN)
+    await until(lambda: not pending(redis_server), "it is acknowledged")
 
 
 async def test_a_hub_that_may_not_consume_leaves_requests_alone(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.limits import JSON_DEPTH_MAX
 from streams import names
 from streams.entries import (
     Malformed,
@@ -36,6 +37,13 @@ json_values = st.recursive(
 def entry(payload: object, **fields: str) -> dict[bytes, bytes]:
     text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return {b"payload": text, **{name.encode(): value.encode() for name, value in fields.items()}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    found: Any = 1
+    for _ in range(levels - 1):
+        found = [found]
+    return {"a": found}
 
 
 def raw(fields: dict[str, str]) -> dict[bytes, bytes]:
@@ -115,6 +123,9 @@ def test_a_version_we_know_or_none_is_read(version: str) -> None:
         ({"user_id": names.USER_ID_MAX + 1}, "user_id"),
         ({"settings": []}, "settings"),
         ({"settings": "{}"}, "settings"),
+        ({"settings": {"topics": "nul \0"}}, "U+0000"),
+        ({"settings": {"_key": "nul \0"}}, "U+0000"),
+        ({"settings": nested(JSON_DEPTH_MAX + 1)}, "nested deeper"),
     ],
 )
 def test_a_bad_member_of_a_request_does_not_hide_whose_run_it_is(changes: dict[str, Any], why: str) -> None:
@@ -156,6 +167,13 @@ def test_a_run_id_that_cannot_be_one_is_nobodys(run_id: object) -> None:
     found = read_request(entry({**GOOD_REQUEST, "plugin_run_id": run_id}))
     assert isinstance(found, Malformed)
     assert found.plugin_run_id is None
+
+
+def test_settings_as_deep_as_a_body_may_have_them_are_read() -> None:
+    settings = nested(JSON_DEPTH_MAX)
+    found = read_request(entry({**GOOD_REQUEST, "settings": settings}))
+    assert isinstance(found, Request)
+    assert found.settings == settings
 
 
 def test_limits_hold_at_their_edge() -> None:
