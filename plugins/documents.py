@@ -22,7 +22,9 @@ DEPTH_MAX: Final = 32
 SENTENCE_LENGTH_MAX: Final = 300
 """How much of a parser's own words are passed on."""
 
-EXTRA_MISSING: Final = "reading plugins needs the crewai extra: pip install 'crewhub[crewai]'"
+EXTRA_MISSING: Final = (
+    "reading plugins needs an extra: pip install 'crewhub[plugins]' on a hub, 'crewhub[crewai]' on a sidecar"
+)
 
 
 class UnfitDocument(Exception):
