@@ -28,7 +28,9 @@ from hub.api.views import BatchView, PushedView, QueuedView
 from hub.auth import Scope
 from hub.core.effects import Granted, Reply
 from hub.core.events import TaskSubmitted
+from hub.core.runs import INNER_PREFIX
 from hub.core.task import Spec, State, Task
+from hub.webhooks.calls import CALLS_AGENT
 
 TASK_ID_BYTES: Final = 8
 
@@ -55,9 +57,21 @@ def refuse_push(call: Call, agent_id: str | None, plugin: str | None) -> None:
         raise problems.rate_limited(wait_ms)
 
 
-def event_of(call: Call, spec: Spec, *, must_be_connected: bool) -> TaskSubmitted:
-    """The letter to the board, if this caller may send it."""
+def refuse_inner(call: Call, agent_id: str | None, field: str) -> None:
+    """Raise what keeps a task from waiting for ever for an agent inside the hub: the one that hands out runs
+    takes nothing else, and the one that calls webhooks is only there when there are calls.
+    """
+    if agent_id is None or not agent_id.startswith(INNER_PREFIX):
+        return
+    if agent_id != CALLS_AGENT or not call.parts.webhooks.calls.places:
+        raise problems.invalid_field(field, "invalid", "No agent inside this hub takes tasks by that name.")
+
+
+def event_of(call: Call, spec: Spec, *, must_be_connected: bool, field: str = "assign_to") -> TaskSubmitted:
+    """The letter to the board, if this caller may send it. `field` is where the agent was named."""
     refuse_push(call, spec.assign_to, spec.plugin)
+    if not must_be_connected:
+        refuse_inner(call, spec.assign_to, field)
     task_id = task_id_of(secrets.token_bytes(TASK_ID_BYTES))
     return TaskSubmitted(task_id=task_id, spec=spec, must_be_connected=must_be_connected)
 
@@ -83,7 +97,8 @@ async def push_task(call: Call) -> Told:
         wall_ms=call.parts.clock.now().wall_ms,
         trace=call.request.headers.get("traceparent"),
     )
-    task = task_of(await call.ask(event_of(call, spec, must_be_connected=not body.queue)))
+    event = event_of(call, spec, must_be_connected=not body.queue, field="agent_id")
+    task = task_of(await call.ask(event))
     call.jot("task_pushed", f"{task.task_id} {body.agent_id}")
     waits_for_agent = task.state is State.QUEUED and not call.parts.board.is_connected(spec.assign_to)
     status, word = (202, "queued") if waits_for_agent else (200, "pushed")

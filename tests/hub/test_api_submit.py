@@ -59,6 +59,23 @@ async def test_a_push_to_nobody_is_refused_unless_it_may_wait(running_hub: Runni
     }
 
 
+@pytest.mark.parametrize("agent_id", ["hub:streams", "hub:webhooks", "hub:nobody"])
+async def test_no_task_waits_for_an_agent_inside_the_hub_that_will_never_take_it(
+    running_hub: RunningHub, agent_id: str
+) -> None:
+    """Only runs go out by streams, and there are no calls here: it would be in the queue for ever."""
+    pushed = {"agent_id": agent_id, "description": "x", "queue": True}
+    created = {"assign_to": agent_id, "description": "x"}
+    async with running_hub.http() as http:
+        for path, body in (("/api/admin/push-task", pushed), ("/api/tasks", created)):
+            answer = await http.post(path, json=body)
+            assert answer.status_code == 422, answer.text
+            assert problem(answer)["errors"][0]["field"] in body
+        (item,) = (await http.post("/api/tasks/batch", json={"tasks": [created]})).json()["items"]
+    assert item["code"] == 422
+    assert not running_hub.parts.board.open_tasks()
+
+
 async def test_a_push_to_a_live_agent_is_assigned_and_the_next_one_waits(running_hub: RunningHub) -> None:
     await connected(running_hub, "ada")
     async with running_hub.http() as http:
