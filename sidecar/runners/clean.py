@@ -1,6 +1,6 @@
 """What the process that imports crews finds in its environment, all of it set before the first import.
 
-Owns the list that keeps crewai and its number libraries quiet, and where they may write. Names of the
+Owns where it may write. Names of the
 sidecar's own environment are passed on one by one, so none of its credentials can be among them (L40).
 """
 
@@ -8,23 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-CLEAN: Final = {
-    "CREWAI_DISABLE_TELEMETRY": "true",
-    "OTEL_SDK_DISABLED": "true",
-    "CREWAI_TRACING_ENABLED": "false",
-    "CREWAI_DISABLE_VERSION_CHECK": "true",
-    "CREWAI_TESTING": "true",
-    "ANONYMIZED_TELEMETRY": "False",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""Measured: without them an import dials out, asks on the terminal, starts threads and takes signals away."""
-
-NEVER_PASSED_ON: Final = "REDIS_URL"
-"""crewai would take its own locks there, and cannot even build a crew when that Redis is down."""
+from plugins.quiet import CLEAN, NEVER_PASSED_ON
 
 
 def importing_environment(

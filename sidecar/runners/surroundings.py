@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.runners.clean import CLEAN, NEVER_PASSED_ON
+from plugins.quiet import CLEAN, NEVER_PASSED_ON
 from sidecar.runners.contract import Order
 from sidecar.runners.handover import PASSED_ON, check_passed_on, environment_of
 from sidecar.workspace import Workspace

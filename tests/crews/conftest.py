@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from crews.environment import CLEAN
 from crews.testing import plugin_trials, run_plugin
+from plugins.quiet import CLEAN
 from tests.crews.rig import PATIENCE_S, Rig, rig_in
 
 __all__ = ["plugin_trials", "rig", "run_plugin"]

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("crewai", reason="crewai is not installed")
 
 from crews import child, environment, probing
+from plugins.quiet import CLEAN
 from sidecar.runners.importing import START_MS
 from tests.crews.rig import PATIENCE_S, PLUGINS, ROOT, Rig, order
 from tests.waiting import until_true
@@ -232,7 +233,7 @@ def test_the_environment_is_cleansed_of_what_crewai_would_dial(tmp_path: Path) -
     environment.cleanse(variables)
     assert "REDIS_URL" not in variables
     assert variables["MINE"] == "kept"
-    assert {**variables, **environment.CLEAN} == variables
+    assert {**variables, **CLEAN} == variables
     variables["TMPDIR"] = str(tmp_path)
     environment.settle(variables)
     assert Path(variables["CREWAI_STORAGE_DIR"]).is_relative_to(tmp_path)

@@ -18,9 +18,9 @@ from crewai.core.providers.human_input import HumanInputProvider
 from crewai.hooks.dispatch import HookAborted, InterceptionPoint
 from crewai.llms.base_llm import BaseLLM
 
-from crews.environment import CLEAN
 from crews.people import HubInput
 from crews.stopping import GATES
+from plugins.quiet import CLEAN
 from tests.crews.rig import PATIENCE_S, ROOT
 from tests.crews.test_people import people
 

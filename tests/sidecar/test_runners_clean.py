@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sidecar.runners.clean import CLEAN, importing_environment
+from plugins.quiet import CLEAN
+from sidecar.runners.clean import importing_environment
 
 
 def test_only_what_is_named_is_passed_on(tmp_path: Path) -> None:

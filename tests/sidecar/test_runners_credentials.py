@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.runners.clean import CLEAN
+from plugins.quiet import CLEAN
 from sidecar.runners.credentials import Account, keys_of, secrets_of
 from sidecar.runners.handover import PASSED_ON, check_passed_on
 from sidecar.runners.surroundings import check_crew_environment, passed_on

@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any
 
-from crews.environment import CLEAN
+from plugins.quiet import CLEAN
 
 os.environ.update(CLEAN)  # before the first import of crewai
 
