@@ -9,7 +9,7 @@ import pytest
 from tests.hub.conftest import HubProcess
 from tests.system.conftest import StartSidecar
 from tests.system.crews import CREWS, DEAF, DIGEST, HUNG, STREAMING, TOPICS, family_of, hearing, living
-from tests.system.processes import connected, ended, in_state
+from tests.system.processes import becomes, connected, ended, in_state
 from tests.waiting import until
 
 pytest.importorskip("crewai", reason="crewai is not installed")
@@ -94,6 +94,9 @@ async def test_a_killed_sidecar_takes_its_crews_along(hub: HubProcess, sidecar: 
         ada.kill()
         await until(lambda: not living(family), "nothing of the sidecar is left")
         ada.start()
-        await in_state(hub, task_id, "running")
+        again = ("running", 2)
+        await becomes(
+            hub, f"/api/tasks/{task_id}", lambda one: (one["state"], one["generation"]) == again, 80
+        )
     task = await cancelled(hub, task_id)
     assert (task["state"], task["generation"]) == ("cancelled", 2)
