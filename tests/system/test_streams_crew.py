@@ -1,24 +1,30 @@
 """End to end: an entry on `plugin:requests`, a crew on a sidecar behind the hub, the result on its stream.
+And the reverse: a run of the hub, done by a sidecar that only speaks Redis.
 
-Whoever asks and listens is a stranger who knows the contract alone.
+Whoever asks and listens in the first is a stranger who knows the contract alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.hub.conftest import HubProcess
+from tests.hub.conftest import ROOT, HubProcess
 from tests.hub.listener import listening
 from tests.streams.conftest import redis_server
 from tests.streams.peers import GoService
 from tests.streams.servers import Reachable
 from tests.system.conftest import StartSidecar, hub_process
 from tests.system.crews import CREWS, DIGEST, TOPICS
-from tests.system.processes import QUICK, connected
-from tests.waiting import until
+from tests.system.processes import QUICK, becomes, connected
+from tests.waiting import until, until_true
 
 __all__ = ["hub_process", "redis_server"]
 
@@ -26,6 +32,19 @@ pytest.importorskip("crewai", reason="crewai is not installed")
 pytestmark = pytest.mark.timeout(240)
 
 GONE_WRONG = {"topics": "no list", "summary_length": "short"}
+
+
+@pytest.fixture
+def worker(redis_server: Reachable, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`sidecar work`, as the page says it, with the model that needs no key."""
+    words = ("work", "--redis", redis_server.url, *CREWS)
+    places = {"XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "worker.log").open("wb") as log:
+        command = [sys.executable, "-m", "sidecar.cli", *words]
+        process = subprocess.Popen(command, env=os.environ | places, cwd=tmp_path, stdout=log, stderr=log)
+    yield process
+    process.terminate()
+    until_true(lambda: process.poll() is not None, "the worker has left")
 
 
 @pytest.fixture
@@ -71,3 +90,23 @@ async def test_a_request_of_another_service_becomes_a_briefing_with_progress_on_
         briefings = (await http.get("/api/briefings")).json()["briefings"]
     assert (runs["run-1"]["status"], runs["run-2"]["status"]) == ("completed", "failed")
     assert [one["plugin_run_id"] for one in briefings] == ["run-1"]
+
+
+async def test_a_run_of_the_hub_is_done_by_a_sidecar_that_only_speaks_streams(
+    hub_process: HubProcess, worker: subprocess.Popen[bytes], redis_server: Reachable
+) -> None:
+    """L89, the other way round: asked over HTTP, published, done by `sidecar work`, and here again."""
+    hub_process.start(**QUICK, HUB_RUNS_BY="streams", REDIS_URL=redis_server.url, PLUGIN_DIR="shipped")
+    async with hub_process.http() as http:
+        asked = await http.post(f"/api/plugins/{DIGEST}/runs", json={"user_id": 7, "settings": TOPICS})
+        assert (asked.status_code, asked.json()["status"]) == (202, "pending")
+        run_id = asked.json()["plugin_run_id"]
+        run = await becomes(hub_process, f"/api/runs/{run_id}", lambda run: run["completed_at"], 120)
+        assert run["status"] == "completed", run["error_message"]
+        assert json.loads(run["output"])["summary"]
+        assert [one["plugin_run_id"] for one in (await http.get("/api/briefings")).json()["briefings"]] == [
+            run_id
+        ]
+    assert worker.poll() is None
+    for stream, group in (("plugin:requests", "crewai-workers"), ("plugin:results", "go-workers")):
+        await until(lambda s=stream, g=group: not redis_server.pending(s, g), f"{stream} is acknowledged")  # type: ignore[misc]  # bound to this turn
