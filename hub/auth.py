@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from hub.core.runs import INNER_PREFIX
+from hub.core.task import V1_INSTANCE_PREFIX
 from protocol.ids import AgentId, TokenId
 
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -166,8 +167,9 @@ class Identity(Struct, frozen=True, kw_only=True):
         return scope in SCOPES[self.role]
 
     def may_connect_as(self, agent_id: str, instance_id: str | None) -> bool:
-        """One agent, and nobody from outside under a name or an instance of the hub's own."""
-        is_own = is_reserved(agent_id) or is_reserved(instance_id or "")
+        """One agent, and nobody from outside under a name or an instance that the hub itself gives."""
+        instance = instance_id or ""
+        is_own = is_reserved(agent_id) or is_reserved(instance) or instance.startswith(V1_INSTANCE_PREFIX)
         return self.may(Scope.CONNECT) and self.agent_id == agent_id and not is_own
 
     def may_push_to(self, agent_id: str | None, plugin: str | None) -> bool:

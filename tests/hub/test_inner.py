@@ -259,6 +259,7 @@ def test_a_token_opens_no_link_under_a_reserved_name_or_instance() -> None:
     assert identity("ada").may_connect_as("ada", None)
     assert not identity("ada").may_connect_as("bob", "i-1")
     assert not identity("ada").may_connect_as("ada", f"{INNER_PREFIX}streams")
+    assert not identity("ada").may_connect_as("ada", "v1:tok-of-a-v1-client"), "a v1 holder is its token"
     assert not identity(f"{INNER_PREFIX}x").may_connect_as(f"{INNER_PREFIX}x", "i-1")
     assert not Identity(token_id=TokenId("t"), role=Role.ADMIN).may_connect_as("ada", "i-1")
 
