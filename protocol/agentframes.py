@@ -28,6 +28,8 @@ from protocol.members import (
     OptionalJson,
     OptionalObject,
     Percent,
+    Resting,
+    SlotKinds,
     StopProof,
     Text,
     Word,
@@ -56,6 +58,9 @@ class Identify(Frame, frozen=True, kw_only=True, tag="identify"):
     seq_next: AnySeq = field(default_factory=lambda: Seq(1))
     hub_epoch: Word | None = None
     slots: Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)] = field(default_factory=lambda: 1)
+    slot_kinds: SlotKinds = field(default_factory=dict)
+    """Slots of a kind, beside the ordinary ones: a task that names the kind takes one of these."""
+    resting: Resting | None = None
     labels: Annotated[dict[Word, Word], Meta(max_length=limits.CAPABILITIES_MAX)] = field(
         default_factory=dict
     )
@@ -114,6 +119,8 @@ class TaskFailed(Fact, frozen=True, kw_only=True, tag="task_failed"):
     reason: Text | None = None
     retryable: bool = field(default_factory=lambda: True)
     retry_after_ms: Count | None = None
+    fault: Word | None = None
+    """`infrastructure`, `policy`, `time` or `person`, as far as the sidecar can tell; else the work's."""
 
 
 class TaskStopped(Fact, frozen=True, kw_only=True, tag="task_stopped"):
@@ -176,6 +183,8 @@ class Heartbeat(Frame, frozen=True, kw_only=True, tag="heartbeat"):
     as_of_seq: Annotated[Seq, Meta(ge=0, le=limits.INTEGER_MAX)]
     tasks: HeldList = field(default_factory=no_tuple)
     load: Amount | None = None
+    resting: Resting | None = None
+    """Why it takes no new work now, by its owner's own rules; absent means that it does."""
 
 
 class Draining(Frame, frozen=True, kw_only=True, tag="draining"):

@@ -198,7 +198,7 @@ FACT_TYPES: Final[tuple[type[Fact], ...]] = get_args(FactFrame)
 AGENT_FRAMES: Final[tuple[type[Frame], ...]] = get_args(AgentFrame)
 HUB_FRAMES: Final[tuple[type[Frame], ...]] = get_args(HubFrame)
 
-V2_FEATURES: Final = ("arrays", "input", "done", "usage")
+V2_FEATURES: Final = ("arrays", "input", "done", "usage", "slot_kinds", "resting", "fault")
 
 
 def frame_type(frame: Frame | type[Frame]) -> str:

@@ -105,6 +105,8 @@ class TaskAssign(Frame, frozen=True, kw_only=True, tag="task_assign"):
     attempt: Count | None = None
     attempts_max: Count | None = None
     plugin: str | None = None
+    slot: str | None = None
+    """The kind of slot that it takes; absent means an ordinary one."""
     inputs: OptionalInputs = None
     deadline_ms: Count | None = None
     done: OptionalDone = None

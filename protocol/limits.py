@@ -74,6 +74,8 @@ HOLDING_MAX: Final = 4096
 """Generations an instance can list at identify or in a heartbeat; above any sensible number of slots."""
 
 SLOTS_MAX: Final = 1024
+SLOT_KINDS_MAX: Final = 16
+"""Kinds of slots of one agent: gpu, browser, big memory."""
 
 INTEGER_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""

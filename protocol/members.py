@@ -126,5 +126,17 @@ class StopProof(Struct, frozen=True, kw_only=True):
     survivors: Count = 0
 
 
+class Resting(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent that is there and takes no new work: quiet hours, or a limit of its owner's is reached."""
+
+    reason: Word
+    until: Count | None = None
+    """Unix milliseconds, by the clock of its machine."""
+
+
+SlotKinds = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)]],
+    Meta(max_length=limits.SLOT_KINDS_MAX),
+]
 Holdings = Annotated[tuple[Holding, ...], Meta(max_length=limits.HOLDING_MAX)]
 HeldList = Annotated[tuple[Held, ...], Meta(max_length=limits.HOLDING_MAX)]

@@ -98,7 +98,17 @@ V1_ACK_STATUSES: Final = frozenset({"accepted", "complete", "failed", "retried",
 V2_MEMBERS: Final[dict[type[Frame], tuple[str, ...]]] = {
     Identified: tuple(name for name in Identified.__struct_fields__ if name != "agent_id"),
     TaskAck: ("seq", "generation"),
-    TaskAssign: ("attempt", "attempts_max", "plugin", "inputs", "deadline_ms", "done", "answers", "trace"),
+    TaskAssign: (
+        "attempt",
+        "attempts_max",
+        "plugin",
+        "slot",
+        "inputs",
+        "deadline_ms",
+        "done",
+        "answers",
+        "trace",
+    ),
 }
 """Members of v1 frames that only a v2 peer is shown. All of them are optional."""
 

@@ -29,6 +29,7 @@ def offer(task: Task, at: Moment) -> TaskAssign:
         attempt=task.attempt + 1,
         attempts_max=spec.attempts_max,
         plugin=spec.plugin,
+        slot=spec.slot or None,
         inputs=spec.inputs,
         deadline_ms=spec.timeout_ms or at.policy.run_ms,
         done=Raw(msgspec.json.encode(task.done)) if task.done else None,

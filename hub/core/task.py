@@ -165,6 +165,25 @@ class RunSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of user, plugin and settings: who asks the same again may get this run."""
 
 
+Jitter = Literal["half", "full"]
+"""How much of a pause is left to the die: its upper half, or all of it."""
+
+
+class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How long a task waits before it is tried again: first, then twice as long each time, at most max."""
+
+    first_ms: int
+    max_ms: int
+    jitter: Jitter = "half"
+
+
+class Rate(Struct, frozen=True, kw_only=True):
+    """At most `count` tasks of a key begin within any `per_ms`."""
+
+    count: int
+    per_ms: int
+
+
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the submitter asked for. Never changes after the push; a retry by hand copies it."""
 
@@ -176,9 +195,31 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: Priority = Priority.NORMAL
     assign_to: AgentId | None = None
     needed_capabilities: tuple[str, ...] = ()
+    needed_labels: dict[str, str] = {}
+    """Labels that the agent must carry."""
+    preferred_labels: dict[str, str] = {}
+    """Labels by which fitting agents are ordered; the more the better."""
+    slot: str = ""
+    """The kind of slot that it takes; the nameless kind is every agent's ordinary one."""
+    sticky_key: str | None = None
+    """Tasks of one such key go to the agent that had the last of them, while that has a seat."""
+    concurrency_key: str | None = None
+    limit: int | None = None
+    """How many tasks of its concurrency key may be held when it begins, itself included."""
+    rate: Rate | None = None
+    """How often tasks of its concurrency key may begin."""
+    unique_key: str | None = None
+    """No two open tasks have the same."""
+    depends_on: tuple[TaskId, ...] = ()
+    """Tasks that must have completed before this one begins."""
     attempts_max: int = 3
+    backoff: Backoff | None = None
     timeout_ms: int | None = None
     """Start-to-close; None means the policy's default."""
+    accept_ms: int | None = None
+    lease_ms: int | None = None
+    progress_ms: int | None = None
+    """How long its run may say nothing (progress, log, usage) before it is called back; None: for ever."""
     start_by_wall_ms: int | None = None
     run_at_wall_ms: int | None = None
     stream_id: str | None = None
@@ -225,6 +266,10 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was left of the run when a person was asked: the clock of a run stops then (T8)."""
     not_before_ms: int = 0
     start_by_ms: int | None = None
+    progress_due_ms: int | None = None
+    """When its run must have said something again. In memory only: a run that is resumed begins anew."""
+    waits_for: tuple[TaskId, ...] = ()
+    """Of the tasks it depends on, those that have not completed."""
     recovering_from: State | None = None
 
     question: Question | None = None

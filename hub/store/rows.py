@@ -55,6 +55,7 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
     run_left_ms: int | None = None
     not_before_wall_ms: int = 0
     start_by_wall_ms: int | None = None
+    waits_for: tuple[TaskId, ...] = ()
     recovering_from: State | None = None
     question: KeptQuestion | None = None
     answers: tuple[KeptQuestion, ...] = ()
@@ -163,6 +164,7 @@ def life_row(task: Task, shift_ms: int) -> Life:
         run_left_ms=task.run_left_ms,
         not_before_wall_ms=task.not_before_ms + shift_ms if task.not_before_ms else 0,
         start_by_wall_ms=shifted(task.start_by_ms, shift_ms),
+        waits_for=task.waits_for,
         recovering_from=task.recovering_from,
         question=question_as(KeptQuestion, task.question) if task.question is not None else None,
         answers=tuple(question_as(KeptQuestion, answer) for answer in task.answers) if task.answers else (),
@@ -262,6 +264,7 @@ def task_of(row: Sequence[Any], shift_ms: int) -> Task:
         run_left_ms=life.run_left_ms,
         not_before_ms=life.not_before_wall_ms - shift_ms if life.not_before_wall_ms else 0,
         start_by_ms=shifted(life.start_by_wall_ms, -shift_ms),
+        waits_for=life.waits_for,
         recovering_from=life.recovering_from,
         question=question_as(Question, life.question) if life.question is not None else None,
         answers=tuple(question_as(Question, answer) for answer in life.answers) if life.answers else (),
