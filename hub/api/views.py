@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
+from hub.api.words import StateWord
 from hub.core.matching import Explanation
 from hub.core.task import Ending, Question, Task, Usage
 from hub.ports import CommittedEvent
@@ -41,8 +42,8 @@ class TaskView(Struct, frozen=True, kw_only=True):
 
     task_id: str
     id: str
-    state: str
-    status: str
+    state: StateWord
+    status: StateWord
     agent_id: str | None
     generation: int
     attempt: int
@@ -163,7 +164,7 @@ class PushedView(Struct, frozen=True, kw_only=True):
     status: str
     task_id: str
     agent_id: str
-    state: str
+    state: StateWord
 
 
 class QueuedView(Struct, frozen=True, kw_only=True):
@@ -261,7 +262,7 @@ class ExplanationView(Struct, frozen=True, kw_only=True):
     """Why a task is not running, from the code that decides it."""
 
     task_id: str
-    state: str
+    state: StateWord
     reason: str
     wait_ms: int | None
     agents: tuple[ExclusionView, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw, Struct
 
+from hub.api.words import RunWord
 from hub.core import runs
 from hub.core.runs import Section
 from hub.core.task import State, Task
@@ -37,7 +38,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     plugin_id: str | int
     """As the caller has named the plugin; its name, if the caller said nothing."""
     plugin_name: str
-    status: str
+    status: RunWord
     input: OptionalRaw
     """The settings without credentials: those are kept nowhere."""
     output: str | None
