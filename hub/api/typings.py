@@ -25,6 +25,28 @@ OPENING: Final = """\
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 """
 
+ASKING: Final = """\
+
+/** The paths that a method has, as the API writes them. */
+export type Path<Method extends string> =
+  { [Route in keyof Api]: Route extends `${Method} ${infer P}` ? P : never }[keyof Api];
+
+type Of<Method extends string, P extends string, Part extends "query" | "body" | "reply"> =
+  `${Method} ${P}` extends keyof Api ? Api[`${Method} ${P}`][Part] : never;
+
+/** What a request gives. */
+export type Reply<Method extends string, P extends string> = Of<Method, P, "reply">;
+
+/** What it takes; nothing, where a route takes no body. */
+export type Body<Method extends string, P extends string> =
+  [Of<Method, P, "body">] extends [never] ? Record<string, never> : Of<Method, P, "body">;
+
+/** What may stand in its query. */
+export type Query<Method extends string, P extends string> =
+  [Of<Method, P, "query">] extends [never] ? Record<string, never>
+    : { [Name in Of<Method, P, "query">]?: unknown };
+"""
+
 SIMPLE: Final = {
     "string": "string",
     "integer": "number",
@@ -64,8 +86,13 @@ class UnknownForm(ValueError):
 def declarations(document: Schema) -> str:
     """Every named schema, and the table of routes."""
     named: dict[str, Schema] = document["components"]["schemas"]
-    parts = [OPENING, *(declared(name, named[name]) for name in sorted(named)), table(document["paths"])]
-    return "\n".join(parts)
+    parts = [
+        OPENING,
+        *(declared(name, named[name]) for name in sorted(named)),
+        table(document["paths"]),
+        ASKING,
+    ]
+    return "\n".join(parts).replace("}\n\n\n", "}\n\n")
 
 
 def declared(name: str, schema: Schema) -> str:

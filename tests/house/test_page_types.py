@@ -38,12 +38,44 @@ WRONG = (
     ("whatever", LIST, "Cannot find name 'whatever'"),
 )
 
+ASKING = """\
+/** @import {{ Body, Path, Query, Reply }} from "./types.d.ts" */
+
+/** @template {{Path<"GET">}} P @param {{P}} path @param {{Query<"GET", P>}} [query]
+ *  @returns {{Reply<"GET", P>}} */
+const get = (path, query) => /** @type {{any}} */ ([path, query]);
+/** @template {{Path<"POST">}} P @param {{P}} path @param {{Body<"POST", P>}} [body]
+ *  @returns {{Reply<"POST", P>}} */
+const post = (path, body) => /** @type {{any}} */ ([path, body]);
+
+export const asked = {asked};
+"""
+ASKED_RIGHT = (
+    'get("/api/tasks", {{ limit: 5 }}).tasks[0]?.plugin',
+    'get("/api/session").role',
+    'post("/api/tasks", {{ description: "x", inputs: {{ a: [1] }} }}).task_id',
+    'post("/api/tasks/{{task_id}}/retry").task_id',
+)
+ASKED_WRONG = (
+    ('get("/api/task")', "is not assignable to parameter of type"),
+    ('post("/api/agents")', "is not assignable to parameter of type"),
+    ('get("/api/tasks", {{ limits: 5 }})', "'limits' does not exist"),
+    ('get("/api/session", {{ limit: 5 }})', "is not assignable to type"),
+    ('get("/api/tasks").task', "Did you mean 'tasks'?"),
+    ('post("/api/tasks", {{ descriptoin: "x" }})', "does not exist in type 'TaskBody'"),
+    ('post("/api/tasks/{{task_id}}/retry", {{ again: true }})', "is not assignable to type"),
+)
+
 
 def write(folder: Path, expression: str, route: str) -> None:
     """A module of the page, in a folder of its own beside the types."""
     folder.mkdir()
     shutil.copy(PLACE, folder)
     (folder / "title.js").write_text(MODULE.format(expression=expression, route=route))
+
+
+def faults_of(said: str) -> list[str]:
+    return re.split(r"^TS\d+ \[ERROR\]: ", said, flags=re.MULTILINE)[1:]
 
 
 def test_the_types_of_the_page_are_those_of_the_api() -> None:
@@ -65,10 +97,23 @@ def test_a_name_that_the_api_does_not_have_is_found(tmp_path: Path) -> None:
         write(tmp_path / str(number), expression, route)
     run = check(tmp_path)
     assert run.returncode != 0
-    faults = re.split(r"^TS\d+ \[ERROR\]: ", run.stderr, flags=re.MULTILINE)
+    faults = faults_of(run.stderr)
     for number, (expression, _, said) in enumerate(WRONG):
         mine = [fault for fault in faults if f"/{number}/title.js" in fault]
         assert any(said in fault for fault in mine), f"{expression}: {mine}"
+
+
+def test_a_question_that_the_api_does_not_answer_is_found(tmp_path: Path) -> None:
+    shutil.copy(PLACE, tmp_path)
+    for number, asked in enumerate(ASKED_RIGHT):
+        (tmp_path / f"right{number}.js").write_text(ASKING.format(asked=asked.format()))
+    for number, (asked, _) in enumerate(ASKED_WRONG):
+        (tmp_path / f"wrong{number}.js").write_text(ASKING.format(asked=asked.format()))
+    faults = faults_of(check(tmp_path).stderr)
+    assert not [fault for fault in faults if "/right" in fault]
+    for number, (asked, said) in enumerate(ASKED_WRONG):
+        mine = [fault for fault in faults if f"/wrong{number}.js" in fault]
+        assert any(said in fault for fault in mine), f"{asked}: {mine}"
 
 
 def test_a_module_is_found_by_the_address_under_which_the_hub_serves_it(tmp_path: Path) -> None:

@@ -574,3 +574,22 @@ export interface Api {
   /** This API as OpenAPI */
   "GET /openapi.json": { path: never; query: never; body: never; reply: never };
 }
+
+/** The paths that a method has, as the API writes them. */
+export type Path<Method extends string> =
+  { [Route in keyof Api]: Route extends `${Method} ${infer P}` ? P : never }[keyof Api];
+
+type Of<Method extends string, P extends string, Part extends "query" | "body" | "reply"> =
+  `${Method} ${P}` extends keyof Api ? Api[`${Method} ${P}`][Part] : never;
+
+/** What a request gives. */
+export type Reply<Method extends string, P extends string> = Of<Method, P, "reply">;
+
+/** What it takes; nothing, where a route takes no body. */
+export type Body<Method extends string, P extends string> =
+  [Of<Method, P, "body">] extends [never] ? Record<string, never> : Of<Method, P, "body">;
+
+/** What may stand in its query. */
+export type Query<Method extends string, P extends string> =
+  [Of<Method, P, "query">] extends [never] ? Record<string, never>
+    : { [Name in Of<Method, P, "query">]?: unknown };
