@@ -1,0 +1,40 @@
+// @ts-check
+// What each agent did over the last minutes, as bars in time. Owns the bars and their bounds.
+
+import { signal } from "./signal.js";
+
+/** @typedef {{ task_id: string, from: number, to: number | null, state: string }} Bar */
+
+export const WINDOW_MS = 10 * 60_000;
+const BARS_MAX = 120;             // a lane; more in ten minutes are narrower than a pixel
+const LANES_MAX = 2_000;
+
+/** Grows whenever a bar has changed. */
+export const lanesChanged = signal(0);
+/** @type {Map<string, Bar[]>} */
+const lanes = new Map();
+
+/** Its bars, oldest first. @param {string} agentId @returns {readonly Bar[]} */
+export const barsOf = (agentId) => lanes.get(agentId) ?? [];
+
+/** The open bar of a task on this lane, or a new one. @param {string} agentId @param {string} taskId @param {number} from @param {string} state @returns {Bar} */
+export function addBar(agentId, taskId, from, state) {
+  let lane = lanes.get(agentId);
+  if (!lane) {
+    if (lanes.size >= LANES_MAX) lanes.delete(/** @type {string} */ (lanes.keys().next().value));
+    lanes.set(agentId, lane = []);
+  }
+  for (let n = lane.length - 1; n >= 0; n -= 1) if (lane[n].task_id === taskId && lane[n].to === null) return lane[n];
+  const bar = { task_id: taskId, from, to: null, state };
+  lane.push(bar);
+  if (lane.length > BARS_MAX) lane.shift();
+  return bar;
+}
+
+/** @param {Bar} bar @param {string} state */
+export function markBar(bar, state) { bar.state = state; }
+
+/** @param {Bar} bar @param {number} to @param {string} state */
+export function endBar(bar, to, state) { bar.to = to; bar.state = state; }
+
+export function clearLanes() { lanes.clear(); }

@@ -1,0 +1,69 @@
+// @ts-check
+// Lanes: an agent a row, its tasks as bars over the last ten minutes. Time moves once a second, for the rows one sees.
+
+import { clock, duration, everySecond, MINUTE, words } from "../lib/format.js";
+import { barsOf, lanesChanged, WINDOW_MS } from "../lib/lanes.js";
+import { h } from "../lib/render.js";
+import { filter } from "../lib/router.js";
+import { agentOf, describe, fleet, isLoaded } from "../lib/store.js";
+import { harmless } from "../lib/text.js";
+import { VirtualList } from "../lib/virtual.js";
+import { AgentLink, Empty } from "./states.js";
+
+const ROW_PX = 44;
+const MARKS = 5;                  // lines across the lanes, two minutes apart
+const BAR_LEAST = 0.4;            // per cent: a short task can still be seen
+
+/** @param {import("../lib/lanes.js").Bar} bar @param {number} now */
+function Bar(bar, now) {
+  const begin = now - WINDOW_MS;
+  const end = bar.to ?? now;
+  if (end < begin) return null;
+  const left = Math.max(0, (bar.from - begin) / WINDOW_MS) * 100;
+  const wide = Math.max(BAR_LEAST, Math.min(100, ((end - begin) / WINDOW_MS) * 100) - left);
+  const text = `${describe(bar.task_id)} · ${words(bar.state)} · ${duration(end - bar.from)}`;
+  return h("a", { key: `${bar.task_id} ${bar.from}`, class: "bar-in-time", "data-state": bar.state, tabindex: -1, href: `/tasks/${encodeURIComponent(bar.task_id)}`, title: text, "aria-label": text,
+    style: { left: `${Math.min(left, 100 - BAR_LEAST).toFixed(2)}%`, width: `${wide.toFixed(2)}%` } });
+}
+
+/** @param {{ id: string }} of */
+function Lane({ id }) {
+  const now = everySecond();
+  void lanesChanged.value;
+  const agent = agentOf(id);
+  if (!agent) return null;
+  const slots = `${agent.running_tasks.length}/${agent.slots}`;
+  const about = [words(agent.state), ...agent.capabilities].join(" · ");
+  return h("div", { class: agent.connected ? "lane" : "lane away" },
+    h("div", { class: "lane-head" },
+      h("p", { class: "name" }, h("i", { class: "mark", "data-state": agent.state, "aria-hidden": "true" }), h(AgentLink, { id })),
+      h("p", { class: "about", title: about }, h("span", { class: "slots", title: `${slots} slots in use` }, slots), ` ${harmless(about)}`)),
+    h("div", { class: "lane-time" }, barsOf(id).map((bar) => Bar(bar, now))));
+}
+
+function Scale() {
+  const now = everySecond();
+  return h("div", { class: "scale", "aria-hidden": "true" }, Array.from({ length: MARKS }, (_, n) =>
+    h("span", { key: n }, n === MARKS - 1 ? "now" : clock(now - WINDOW_MS + ((n + 1) * WINDOW_MS) / MARKS).slice(0, 5))));
+}
+
+export function Lanes() {
+  const wanted = filter("agent");
+  return () => {
+    const text = wanted.value.toLowerCase();
+    const shown = text ? fleet.value.filter((agent) => agent.agent_id.toLowerCase().includes(text) || agent.capabilities.some((one) => one.toLowerCase().includes(text))) : fleet.value;
+    const tall = Math.min(12, Math.max(1, shown.length)) * ROW_PX;
+    return h("section", { class: "panel lanes", "aria-labelledby": "fleet-title" },
+      h("div", { class: "bar" }, h("h2", { id: "fleet-title" }, "Fleet"), h("span", { class: "soft" }, `last ${WINDOW_MS / MINUTE} min`)),
+      isLoaded.value && !fleet.value.length && h(Empty, { key: "empty", title: "No agent is connected.", text: "Start one:", command: "sidecar connect --agent-id alice" }),
+      fleet.value.length > 0 && !shown.length && h(Empty, { key: "none", title: "No agent fits the filter." }),
+      shown.length > 0 && h(Scale, { key: "scale" }),
+      shown.length > 0 && h("div", { key: "lanes", class: "lanes-box", style: { height: `${tall}px` } },
+        h(VirtualList, { elementId: "fleet", items: shown, height: ROW_PX, id: byId, row: lane, label: "Agents and their tasks over time" })));
+  };
+}
+
+/** @param {any} agent */
+const byId = (agent) => agent.agent_id;
+/** @param {any} agent */
+const lane = (agent) => h(Lane, { id: agent.agent_id });

@@ -1,0 +1,8 @@
+// @ts-check
+// Fleet.
+
+import { h } from "../lib/render.js";
+
+export default function View() {
+  return h("div", { class: "empty" }, h("h1", null, "Fleet"), h("p", null, "In a terminal: ", h("code", null, 'hub agents list')));
+}
