@@ -28,11 +28,8 @@ export class Refusal extends Error {
     this.title = String(problem.title ?? "The hub refused");
     this.retryAfterS = Number(problem.retry_after ?? 0) || 0;
   }
-  /** One message a field, of a 422. @returns {{ field: string, message: string }[]} */
-  get faults() {
-    const found = this.problem.errors ?? this.problem.fields ?? [];
-    return Array.isArray(found) ? found.map((one) => ({ field: String(one.field ?? one.path ?? ""), message: String(one.detail ?? one.message ?? one.code ?? "") })) : [];
-  }
+  /** One a field, of a 422. @returns {{ field: string, error: string, detail: string }[]} */
+  get faults() { return Array.isArray(this.problem.errors) ? this.problem.errors : []; }
   /** What to do next, in one sentence. */
   get advice() {
     if (this.status === 0) return "The hub cannot be reached. Is `hub serve` running? This page tries again by itself.";

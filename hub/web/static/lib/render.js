@@ -64,7 +64,7 @@ export function drawNow() {
 
 /** @param {VNode} vnode @param {any} above */
 function openPart(vnode, above) {
-  const part = { tag: vnode.tag, props: vnode.props, drawn: null, paint: /** @type {any} */ (null), isOver: false, isDirty: false,
+  const part = { tag: vnode.tag, props: vnode.props, drawn: /** @type {any} */ (null), paint: /** @type {any} */ (null), isOver: false, isDirty: false,
     depth: (above?.depth ?? 0) + 1, own: { closers: [] }, reader: /** @type {any} */ (null), isSvg: false };
   part.reader = makeReader(() => { part.isDirty = true; drawSoon(part); });
   vnode.part = part;
@@ -175,6 +175,7 @@ function patchPart(before, next, above) {
 /** @param {any} parent @param {VNode[]} before @param {VNode[]} next @param {any} above @param {boolean} isSvg */
 function patchKids(parent, before, next, above, isSvg) {
   const byKey = new Map();
+  /** @type {VNode[]} */
   const loose = [];
   for (const kid of before) if (kid.key !== undefined && !byKey.has(kid.key)) byKey.set(kid.key, kid); else loose.push(kid);
   let place = 0;

@@ -66,7 +66,8 @@ function Row({ line, name }) {
     h("span", { class: "what", title: what }, line.task_id && h("a", { class: "task", href: `?task=${encodeURIComponent(line.task_id)}`, title: line.task_id }, name), what));
 }
 
-/** What is shown of the feed: the newest that fit, until somebody scrolls; then the same ones, and how many came since. */
+/** What is shown of the feed: the newest that fit, until somebody scrolls; then the same ones, and how many came since.
+ *  @param {{ value: string }} text @param {{ value: string }} kind @param {{ value: string }} state */
 function reading(text, kind, state) {
   const isAway = signal(false);
   const shown = signal(/** @type {Line[]} */ ([]));
