@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bench.echo import idle_latencies, round_trips
 from bench.idle import memory_of_idle
 from bench.lifecycles import Lifecycles, lifecycles
 
-PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews")
+PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "page")
 
 
 @dataclass(slots=True)
@@ -65,6 +65,11 @@ class Size:
     frames: int
     sidecars: int
     crews: int
+    agents: int
+    events_a_minute: int
+    page_s: float
+    page_warm_s: float
+    """Longer than a task of the crowd runs."""
 
 
 FULL = Size(
@@ -76,8 +81,25 @@ FULL = Size(
     frames=20_000,
     sidecars=2_000,
     crews=10,
+    agents=500,
+    events_a_minute=10_000,
+    page_s=300,
+    page_warm_s=25,
 )
-QUICK = Size(rounds=1, tasks=200, single_tasks=50, seconds=0.3, pushes=10, frames=500, sidecars=50, crews=1)
+QUICK = Size(
+    rounds=1,
+    tasks=200,
+    single_tasks=50,
+    seconds=0.3,
+    pushes=10,
+    frames=500,
+    sidecars=50,
+    crews=1,
+    agents=50,
+    events_a_minute=2_000,
+    page_s=20,
+    page_warm_s=3,
+)
 
 
 def in_folder(measure: Callable[[Path], None]) -> None:
@@ -188,12 +210,31 @@ def measure_crews(figures: Figures, size: Size) -> None:
     in_folder(lambda folder: figures.add("sidecar after a crew", memory_of_a_sidecar(folder) / 1024, "MiB"))
 
 
+def measure_page(figures: Figures, size: Size) -> None:
+    from bench.page import figures_of, live_view
+
+    note(f"the page: {size.agents} agents, {size.events_a_minute} events a minute, for {size.page_s:g} s")
+
+    def once(folder: Path) -> None:
+        seen = live_view(
+            folder,
+            agents=size.agents,
+            events_a_minute=size.events_a_minute,
+            seconds=size.page_s,
+            warm_s=size.page_warm_s,
+        )
+        figures_of(seen, figures.add)
+
+    in_folder(once)
+
+
 MEASURES = {
     "lifecycles": measure_lifecycles,
     "dispatch": measure_dispatch,
     "progress": measure_progress,
     "idle": measure_idle,
     "crews": measure_crews,
+    "page": measure_page,
 }
 
 
@@ -202,8 +243,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
     parser.add_argument("--only", help=f"some of: {', '.join(PARTS)}", default=",".join(PARTS))
     parser.add_argument("--json", action="store_true", help="JSON lines instead of a table")
+    parser.add_argument("--minutes", type=float, help="how long the page is looked at (5)")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
+    if arguments.minutes is not None:
+        size = replace(size, page_s=arguments.minutes * 60)
     figures = Figures()
     for name in arguments.only.split(","):
         if name not in MEASURES:
