@@ -20,6 +20,7 @@ from hub.audit import NOBODY
 from hub.auth import Identity
 from hub.core.events import AgentIdentified, BadFactHeard, Event, FrameHeard, LinkLost, Sender
 from hub.guards import GuardedWebSocket
+from hub.introduction import introduced
 from hub.ladder import PAUSE_MS, RETRY_AFTER_MS, Ladder, Step
 from hub.manners import MANNERS, Manner
 from protocol.badframe import BadFrame, reply_to_bad
@@ -203,31 +204,13 @@ class Link:
         self._ladder = Ladder(
             frames_per_second=settings.frames_per_second,
             frames_burst=settings.frames_burst,
-            slots=slots,
+            slots=slots if is_v1 else slots + sum(frame.slot_kinds.values()),
             now_ms=self.heard_ms,
         )
         self._socket.trust()
         self._no_timer()
         self._registry.introduced(self)
-        return AgentIdentified(
-            sender=self.sender,
-            name=frame.name or frame.agent_id,
-            status=frame.status,
-            capabilities=frame.capabilities,
-            labels=frame.labels,
-            plugins=frame.plugins,
-            features=frame.features,
-            client_type=frame.client_type,
-            sdk=frame.sdk,
-            slots=slots,
-            boot_id=frame.boot_id or "",
-            connection=frame.connection,
-            seq_next=frame.seq_next,
-            hub_epoch=frame.hub_epoch,
-            holding=None if is_v1 else frame.holding,
-            session_id=secrets.token_hex(8),
-            epoch_if_renewed=secrets.token_hex(8),
-        )
+        return introduced(frame, self.sender, slots=slots)
 
     def _refuse(
         self,

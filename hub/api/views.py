@@ -310,6 +310,9 @@ class AgentView(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     labels: dict[str, str]
     plugins: tuple[str, ...]
+    plugin_versions: dict[str, str]
+    client_type: str | None
+    sdk: str | None
     running_tasks: tuple[str, ...]
     load: float | None
     connected_at: int | None

@@ -157,6 +157,8 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     agent.name, agent.status = event.name or sender.agent_id, event.status
     agent.capabilities, agent.plugins = frozenset(event.capabilities), frozenset(event.plugins)
     agent.labels = event.labels
+    agent.client_type, agent.sdk = event.client_type, event.sdk
+    agent.plugin_versions = event.plugin_versions
     agent.slots = 1 if agent.is_v1 else event.slots
     agent.connected_wall_ms = agent.seen_wall_ms = draft.now.wall_ms
     agent.is_sent_away = False

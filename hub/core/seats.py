@@ -37,6 +37,7 @@ class Agent:
         "accept_timeouts",
         "boot_id",
         "capabilities",
+        "client_type",
         "connected_wall_ms",
         "declined",
         "drain_due_ms",
@@ -51,10 +52,12 @@ class Agent:
         "link_id",
         "load",
         "name",
+        "plugin_versions",
         "plugins",
         "quarantined_until_ms",
         "record",
         "revoked",
+        "sdk",
         "seen_wall_ms",
         "session_id",
         "slots",
@@ -75,6 +78,10 @@ class Agent:
         self.capabilities = frozenset(record.capabilities)
         self.plugins: frozenset[str] = frozenset()
         self.labels: dict[str, str] = {}
+        self.client_type: str | None = None
+        self.sdk: str | None = None
+        self.plugin_versions: dict[str, str] = {}
+        """As the agent says of itself: for people, never for matching."""
         self.has_lost_history = False
         """Whether the identify of this link showed that the hub has lost history."""
         self.slots = 1

@@ -29,6 +29,9 @@ class SeatView(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     labels: dict[str, str]
     plugins: tuple[str, ...]
+    plugin_versions: dict[str, str]
+    client_type: str | None
+    sdk: str | None
     running_tasks: tuple[TaskId, ...]
     revoked_seats: int
     load: float | None
@@ -64,6 +67,9 @@ def view_agent(agent: Agent, now_ms: int) -> SeatView:
         capabilities=tuple(sorted(agent.capabilities)),
         labels=dict(agent.labels),
         plugins=tuple(sorted(agent.plugins)),
+        plugin_versions=dict(agent.plugin_versions),
+        client_type=agent.client_type,
+        sdk=agent.sdk,
         running_tasks=tuple(sorted(agent.held)),
         revoked_seats=len(agent.revoked),
         load=agent.load,
