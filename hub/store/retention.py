@@ -18,7 +18,7 @@ from hub.store.ledger import SqliteLedger
 from hub.store.mail import MAIL_KEPT_MS
 from hub.store.queries import Queries
 from hub.store.runs import RunQueries
-from hub.store.writing import run_with
+from hub.store.sheet import run_with
 
 DAY_MS: Final = 86_400_000
 TALK_KEPT_MS: Final = 7 * DAY_MS

@@ -113,6 +113,7 @@ PLACES: Final = text_of(
     found(TASKS, "task_id", TASKS.c.task_id, TASKS.c.number, TASKS.c.version, TASKS.c.state)
 )
 KEYS: Final = text_of(found(TASKS, "idempotency_key", TASKS.c.idempotency_key))
+UNIQUE_KEYS: Final = text_of(found(TASKS, "unique_key", TASKS.c.unique_key))
 NEW_TASKS: Final = text_of(insert_into(TASKS, rows.NEW_COLUMNS))
 NEW_SUBMISSIONS: Final = text_of(insert_into(SUBMISSIONS, ("number", *rows.SPEC_COLUMNS)))
 MOVED_TASKS: Final = text_of(moved())
@@ -126,3 +127,4 @@ LOADED_PROGRESS: Final = text_alone(
 )
 FOUND_BY_ID: Final = text_of(found_whole("task_id"))
 FOUND_BY_KEY: Final = text_of(found_whole("idempotency_key"))
+FOUND_BY_UNIQUE_KEY: Final = text_of(found_whole("unique_key"))
