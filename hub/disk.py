@@ -33,7 +33,7 @@ class Disk:
 def disk_of(settings: Settings, clock: HubClock, stack: AsyncExitStack) -> Disk:
     """Opened now; the last write comes before the end of the ledger."""
     database = open_database(settings.database_file, settings.durability)
-    ledger = SqliteLedger(database)
+    ledger = SqliteLedger(database, free_bytes_min=settings.free_bytes_min)
     stack.push_async_callback(ledger.close)
     passing = PassingKept(ledger)
     stack.push_async_callback(passing.flush)

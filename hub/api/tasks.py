@@ -34,7 +34,7 @@ from hub.api.views import (
 from hub.auth import Scope
 from hub.core.events import CancelRequested, InputAnswered, RetryRequested
 from hub.core.task import Priority, State, Task
-from hub.store.queries import TaskFilter
+from hub.store.task_filters import TaskFilter
 from protocol.ids import TaskId
 
 LIST_FILTERS: Final = ("state", "agent_id", "plugin", "priority", "q", "cursor", "limit")

@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -102,6 +103,13 @@ def whole(*columns: Any) -> Select[Any]:
 def found_whole(name: str) -> Select[Any]:
     each = func.json_each(bindparam("rows")).table_valued("value")
     return whole().where(TASKS.c[name].in_(select(each.c.value)))
+
+
+def waited_for() -> Select[Any]:
+    """The tasks for which open ones wait: none of them may be forgotten."""
+    waiter = TASKS.alias("waiter")
+    each = func.json_each(waiter.c.life, "$.waits_for").table_valued("value")
+    return select(each.c.value).select_from(waiter.join(each, true())).where(waiter.c.waits.is_not(None))
 
 
 EVENT_COLUMNS: Final = ("offset", "event", "task_id", "agent_id", "generation", "timestamp", "payload")

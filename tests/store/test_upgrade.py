@@ -15,8 +15,9 @@ from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.migrations import MIGRATIONS, m0001_first, m0002_runs, m0003_queue, migrate, version_of
 from hub.store.outbox import Outbox
-from hub.store.queries import Queries, TaskFilter
+from hub.store.queries import Queries
 from hub.store.runs import RunFilter, RunQueries
+from hub.store.task_filters import TaskFilter
 from protocol.ids import AgentId, InstanceId, TaskId
 from tests.store.workload import NOW, accepted, assigned, batch, completed, letter_of, pushed, saved
 
