@@ -81,6 +81,12 @@ class Metrics:
         self.stream_runs = Gauge(
             "hub_stream_runs", "Runs under way that were asked for by Redis.", registry=r
         )
+        self.webhook_deliveries = Counter(
+            "hub_webhook_deliveries", "Tries to tell a webhook of an event.", ["outcome"], registry=r
+        )
+        self.webhook_pending = Gauge(
+            "hub_webhook_pending", "Deliveries that webhooks still have to get.", registry=r
+        )
         self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
         Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)
 

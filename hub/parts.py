@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.dispatcher import Dispatcher
     from hub.feed import Feed
     from hub.metrics import Metrics
+    from hub.notices.office import Notices
     from hub.ports import Clock
     from hub.registry import Registry
     from hub.runs.plugins import PluginsKnown
@@ -63,3 +64,4 @@ class Parts:
     starting: Starting
     scheduler: Scheduler
     webhooks: Switchboard
+    notices: Notices
