@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from hub.core import letters, matching, passage, views
+from hub.core.aftermath import LOOKUPS_A_TURN_MAX, pass_on_ends
+from hub.core.dependencies import Outcome
 from hub.core.draft import Draft
 from hub.core.effects import AgentRecord, Answer, Instance, Wants
 from hub.core.events import (
@@ -20,15 +22,17 @@ from hub.core.events import (
     CancelRequested,
     Event,
     FrameHeard,
+    HubStarted,
     InputAnswered,
     RetryRequested,
     TaskSubmitted,
+    TimePassed,
 )
 from hub.core.happenings import HolderGivenUp, HolderLost, Matched
 from hub.core.matching import Explanation
 from hub.core.office import Office
 from hub.core.policy import Policy
-from hub.core.task import Now, State, Task
+from hub.core.task import Now, Spec, State, Task
 from hub.core.timers import reloaded
 from hub.core.views import Counts, SeatView
 from protocol.frames import Fact
@@ -69,10 +73,10 @@ class Board:
         """
         match event:
             case TaskSubmitted():
-                key = event.spec.idempotency_key
-                if key is not None and self._office.find_key(key) is None:
-                    return Wants(keys=frozenset((key,)))
-                return NOTHING
+                return self._wants_to_submit(event.spec)
+            case TimePassed() | HubStarted() if self._office.dependencies.has_news:
+                outcomes = self._office.dependencies.wanted(LOOKUPS_A_TURN_MAX)
+                return Wants(outcomes=outcomes) if outcomes else NOTHING
             case FrameHeard(frame=Fact() as fact):
                 return self._wants_tasks((fact.task_id,))
             case CancelRequested() | RetryRequested() | InputAnswered():
@@ -82,15 +86,31 @@ class Board:
             case _:
                 return NOTHING
 
+    def _wants_to_submit(self, spec: Spec) -> Wants:
+        """Who had its key before, and how the tasks that it depends on stand."""
+        key, find = spec.idempotency_key, self._office.find
+        keys = () if key is None or self._office.find_key(key) is not None else (key,)
+        outcomes = [task_id for task_id in spec.depends_on if find(task_id) is None]
+        return Wants(keys=frozenset(keys), outcomes=frozenset(outcomes)) if keys or outcomes else NOTHING
+
     def _wants_tasks(self, task_ids: Iterable[TaskId]) -> Wants:
         missing = frozenset(task_id for task_id in task_ids if self._office.find(task_id) is None)
         return Wants(tasks=missing) if missing else NOTHING
 
-    def learn(self, tasks: Iterable[Task]) -> None:
-        """Rows read for `wants`. What is on the board is newer than any row, and stays."""
+    def learn(self, tasks: Iterable[Task], outcomes: Iterable[Outcome] = ()) -> None:
+        """Rows read for `wants`, and how others stand: one outcome for each id that was wanted. What is on
+        the board is newer than any row, and stays.
+        """
         for task in tasks:
             if task.task_id not in self._office.tasks and task.is_final:
                 self._office.shelf.put(task)
+        self._office.dependencies.learn(outcomes)
+
+    def settle(self, refused: Iterable[TaskId] = ()) -> None:
+        """What was decided is durable, but for the refused: whoever waited for an end is told in the next
+        turn.
+        """
+        self._office.dependencies.settle(refused)
 
     def handle(self, event: Event, now: Now, roll: float) -> Answer:
         """All that follows from one letter."""
@@ -104,6 +124,7 @@ class Board:
         """
         office, draft = self._office, Draft(now, roll)
         self._set_adrift(draft)
+        pass_on_ends(office, draft)
         for agent in office.fleet.touched.values():
             if agent.drain_due_ms is not None and not agent.held:
                 agent.drain_due_ms = None
@@ -119,7 +140,7 @@ class Board:
     def next_deadline(self) -> int | None:
         """The monotonic moment at which `TimePassed` must come, if nothing else does before."""
         office = self._office
-        if office.adrift:
+        if office.adrift or office.dependencies.has_news:
             return 0
         dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms())
         return min((due_ms for due_ms in dues if due_ms is not None), default=None)
@@ -185,6 +206,10 @@ class Board:
         if task is None:
             return None
         return matching.explain(task, self._office.fleet, now.ms, is_hub_draining=self._office.is_draining)
+
+    def waited_for(self) -> frozenset[TaskId]:
+        """Tasks that must not be forgotten, because open ones depend on them."""
+        return self._office.dependencies.waited_for()
 
     def view_task(self, task_id: TaskId) -> Task | None:
         """As it is now, with progress that is not written yet."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from hub.core.deadlines import Deadlines
+from hub.core.dependencies import Dependencies
 from hub.core.draft import Draft
 from hub.core.effects import AgentRecord, AgentSaved, Instance, TaskSaved, Tell
 from hub.core.events import Sender
@@ -54,11 +55,16 @@ class Office:
         self.is_history_known_lost = False
         self.tasks: dict[TaskId, Task] = {}
         self.by_key: dict[str, TaskId] = {}
+        self.by_unique: dict[str, TaskId] = {}
+        """Unique keys, and the open tasks that hold them."""
         self.shelf = Shelf()
+        self.dependencies = Dependencies(self.tasks.__contains__, self.shelf.get)
         self.fleet = Fleet()
         self.waiting = Waiting()
         self.instances: dict[InstanceId, Instance] = {one.instance_id: one for one in instances}
         self.declines: dict[TaskId, dict[AgentId, int]] = {}
+        self.crashes: dict[TaskId, frozenset[AgentId]] = {}
+        """Of open tasks, the agents on which they have crashed in this life of the hub."""
         self.adrift: dict[TaskId, None] = {}
         """Held tasks that came back from a refused commit without a live link: recovering at the end of the
         turn.
@@ -186,6 +192,10 @@ class Office:
         self.counts[task.state] += 1
         if task.spec.idempotency_key is not None:
             self.by_key[task.spec.idempotency_key] = task.task_id
+        if task.spec.unique_key is not None:
+            self.by_unique[task.spec.unique_key] = task.task_id
+        if task.waits_for:
+            self.dependencies.enter(task)
         if task.holder is not None:
             self._seat(task.holder, task)
         self.put_in_line(task, now)
@@ -214,13 +224,14 @@ class Office:
         if after.is_final:
             self._drop_open(before)
             self.shelf.put(after)
+            self.dependencies.note_end(after)
             return
         self.tasks[after.task_id] = after
         self.put_in_line(after, now)
 
     def put_in_line(self, task: Task, now: Now) -> None:
         """Its pause is over, or it is new: it waits for a seat from now on."""
-        if task.state is State.QUEUED and task.not_before_ms <= now.ms:
+        if task.state is State.QUEUED and task.not_before_ms <= now.ms and not task.waits_for:
             self.waiting.enter(task)
         else:
             self.waiting.leave(task.task_id)
@@ -235,8 +246,14 @@ class Office:
         self.task_deadlines.forget(task.task_id)
         self.waiting.leave(task.task_id)
         self.declines.pop(task.task_id, None)
+        self.crashes.pop(task.task_id, None)
+        if task.waits_for:
+            self.dependencies.leave(task)
         if task.spec.idempotency_key is not None:
             self.by_key.pop(task.spec.idempotency_key, None)
+        unique_key = task.spec.unique_key
+        if unique_key is not None and self.by_unique.get(unique_key) == task.task_id:
+            del self.by_unique[unique_key]
 
     # --- seats ---------------------------------------------------------------------------------------------
 

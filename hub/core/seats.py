@@ -39,6 +39,8 @@ class Agent:
         "capabilities",
         "client_type",
         "connected_wall_ms",
+        "crashed",
+        "crashed_boot",
         "declined",
         "drain_due_ms",
         "has_lost_history",
@@ -67,7 +69,7 @@ class Agent:
         "version",
     )
 
-    def __init__(self, record: AgentRecord) -> None:
+    def __init__(self, record: AgentRecord) -> None:  # noqa: PLR0915  a line an attribute
         self.record = record
         self.link_id = 0
         self.version = 2
@@ -97,6 +99,10 @@ class Agent:
         self.declined: dict[TaskId, int] = {}
         """Tasks that it declined, and until when each is not offered again."""
         self.accept_timeouts = 0
+        self.crashed: dict[TaskId, None] = {}
+        """Tasks that broke down on it, one after the other, without one that completed between."""
+        self.crashed_boot: str | None = None
+        """The boot that has reported what died with the one before it."""
         self.quarantined_until_ms = 0
         self.is_draining = False
         self.is_asked_to_drain = False

@@ -134,5 +134,15 @@ LOADED_PROGRESS: Final = text_alone(
     .where(TASKS.c.state.in_(OPEN_STATES))
 )
 FOUND_BY_ID: Final = text_of(found_whole("task_id"))
+OUTCOMES: Final = text_of(
+    found(
+        TASKS,
+        "task_id",
+        TASKS.c.task_id,
+        TASKS.c.state,
+        TASKS.c.life.op("->>")(literal_column("'$.ending.how'")),
+        TASKS.c.life.op("->>")(literal_column("'$.ending.whose_fault'")),
+    )
+)
 FOUND_BY_KEY: Final = text_of(found_whole("idempotency_key"))
 FOUND_BY_UNIQUE_KEY: Final = text_of(found_whole("unique_key"))

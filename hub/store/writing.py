@@ -13,6 +13,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from hub.core.dependencies import Outcome
 from hub.core.effects import (
     AgentRecord,
     Instance,
@@ -21,7 +22,7 @@ from hub.core.effects import (
     MarkMoved,
     StrayKept,
 )
-from hub.core.task import FINAL, Task
+from hub.core.task import FINAL, Fault, State, Task
 from hub.ports import Batch, Committed, CommittedEvent
 from hub.store import mail, rows, statements
 from hub.store.sheet import Places, Sheet, run_with
@@ -159,6 +160,22 @@ def find_tasks(
         for row in run_with(connection, sql, wanted) if wanted else ():
             found[row[0]] = rows.task_of(row, shift_ms)
     return tuple(found.values())
+
+
+def find_outcomes(connection: apsw.Connection, tasks: Iterable[TaskId]) -> tuple[Outcome, ...]:
+    """How these stand, one for each, without reading what they have made."""
+    wanted = tuple(tasks)
+    found = {row[0]: row[1:] for row in run_with(connection, statements.OUTCOMES, wanted)}
+    return tuple(outcome_row(task_id, *found.get(task_id, (None, None, None))) for task_id in wanted)
+
+
+def outcome_row(task_id: TaskId, state: str | None, how: str | None, fault: str | None) -> Outcome:
+    return Outcome(
+        task_id=task_id,
+        state=State(state) if state is not None else None,
+        how=how or "",
+        whose_fault=Fault(fault) if fault is not None else None,
+    )
 
 
 def read_open_tasks(connection: apsw.Connection, shift_ms: int) -> tuple[Task, ...]:

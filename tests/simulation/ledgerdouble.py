@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hub.core.dependencies import Outcome, outcome_of
 from hub.core.effects import (
     AgentRecord,
     AgentSaved,
@@ -114,6 +115,13 @@ class MemoryLedger:
         """Rows by id, and by key."""
         wanted = {*tasks, *(self.keys[key] for key in keys if key in self.keys)}
         return Found(tasks=tuple(self.rows[task_id] for task_id in sorted(wanted) if task_id in self.rows))
+
+    def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        """How each of these stands."""
+        return tuple(
+            outcome_of(self.rows[task_id]) if task_id in self.rows else Outcome(task_id=task_id, state=None)
+            for task_id in sorted(tasks)
+        )
 
     # --- inside --------------------------------------------------------------------------------------------
 
