@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from hub.api.views import TaskView, view_task
+from hub.api.views_tasks import TaskView, view_task
 from hub.notices.message import body_of, message_id
 from hub.ports import Clock, CommittedEvent
 from hub.store.queries import Queries

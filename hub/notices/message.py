@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from hub.api.views import TaskView, view_event
+from hub.api.views import view_event
+from hub.api.views_tasks import TaskView
 from hub.ports import CommittedEvent
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
