@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dead": ("hub.commands.tasks:dead_command", "List dead letters and run them again."),
     "runs": ("hub.commands.runs:command", "Start runs of plugins, look at them and at briefings."),
     "agents": ("hub.commands.agents:command", "Look at agents and steer them."),
+    "webhooks": ("hub.commands.webhooks:command", "Tell others of events, and see whether they heard."),
     "token": ("hub.commands.token:command", "Make, list, rotate and revoke tokens."),
     "db": ("hub.commands.db:command", "Check, back up and upgrade the database."),
     "config": ("hub.commands.config:command", "Show the configuration and where each value comes from."),

@@ -39,6 +39,8 @@ NOT_THERE: Final = {
     "agent_not_found": ("agent", "agent_id", "hub agents list"),
     "run_not_found": ("run", "plugin_run_id", "hub runs list"),
     "schedule_not_found": ("schedule", "schedule_id", "hub runs schedule list"),
+    "webhook_not_found": ("webhook", "webhook_id", "hub webhooks list"),
+    "delivery_not_found": ("delivery", "delivery_id", "hub webhooks deliveries WEBHOOK"),
 }
 
 
@@ -78,6 +80,9 @@ class HubClient:
 
     def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
         return self._object("POST", path, json=body or {}, headers=headers)
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._object("PATCH", path, json=body)
 
     def delete(self, path: str) -> dict[str, Any]:
         return self._object("DELETE", path)

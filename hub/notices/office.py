@@ -268,6 +268,10 @@ class Notices:
         self._bell.set()
         return cursor
 
+    async def body(self, message_id: str) -> str | None:
+        """What was told, as long as it is kept."""
+        return await self._webhooks.body(message_id)
+
     async def offset_before(self, wall_ms: int) -> int:
         return await self._webhooks.offset_before(wall_ms)
 
