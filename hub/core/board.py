@@ -111,6 +111,7 @@ class Board:
         turn.
         """
         self._office.dependencies.settle(refused)
+        self._office.pauses_written.clear()
 
     def handle(self, event: Event, now: Now, roll: float) -> Answer:
         """All that follows from one letter."""
@@ -169,6 +170,13 @@ class Board:
         office = self._office
         office.epoch, office.generation_floor = epoch, generation_floor
         office.is_history_known_lost = False
+
+    def forget_pauses(self) -> None:
+        """Nothing of this turn was written: whoever was paused or unpaused in it is asked for again."""
+        for agent_id, is_paused in self._office.pauses_written.items():
+            agent = self._office.fleet.agents[agent_id]
+            agent.record = replace(agent.record, is_paused=is_paused)
+            self._office.fleet.touch(agent)
 
     def _set_adrift(self, draft: Draft) -> None:
         """What came back from a refused commit as held by a link that is gone meanwhile, or by an instance

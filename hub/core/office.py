@@ -65,6 +65,8 @@ class Office:
         self.declines: dict[TaskId, dict[AgentId, int]] = {}
         self.crashes: dict[TaskId, frozenset[AgentId]] = {}
         """Of open tasks, the agents on which they have crashed in this life of the hub."""
+        self.pauses_written: dict[AgentId, bool] = {}
+        """Of agents whose record this turn changes: whether the ledger has them as paused."""
         self.adrift: dict[TaskId, None] = {}
         """Held tasks that came back from a refused commit without a live link: recovering at the end of the
         turn.
@@ -293,6 +295,7 @@ class Office:
     # --- agents --------------------------------------------------------------------------------------------
 
     def save_agent(self, agent: Agent, record: AgentRecord, draft: Draft) -> None:
+        self.pauses_written.setdefault(agent.agent_id, agent.record.is_paused)
         agent.record = record
         draft.changes.append(AgentSaved(record))
         self.fleet.touch(agent)

@@ -106,6 +106,7 @@ class Turn:
             if isinstance(change, MarkMoved):
                 marks.setdefault(change.instance_id, Seq(change.seq - 1))
         self._board.reload(self.touched, found, self.now, marks)
+        self._board.forget_pauses()
         self._board.settle(self.touched)
         if any(isinstance(change, EpochRenewed) for change in self.changes):
             self._board.forget_renewal(self._epoch, self._generation_floor)
