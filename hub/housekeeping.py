@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from hub.disk import kept_by
 from hub.ports import StorageFull
-from hub.store.retention import Kept, Retention
+from hub.store.retention import Retention
 
 if TYPE_CHECKING:
     from hub.parts import Parts
-    from hub.settings import Settings
 
 DISK_EVERY_MS: Final = 2_000
 TOKENS_EVERY_MS: Final = 60_000
@@ -64,16 +64,6 @@ async def forget(parts: Parts) -> None:
     while True:
         await forget_once(parts)
         await parts.clock.sleep_until(parts.clock.now().ms + FORGET_EVERY_MS)
-
-
-def kept_by(settings: Settings) -> Kept:
-    """How long this hub keeps what is over."""
-    return Kept(
-        talk_ms=settings.talk_kept_ms,
-        events_ms=settings.events_kept_ms,
-        tasks_ms=settings.tasks_kept_ms,
-        runs_ms=settings.runs_kept_ms,
-    )
 
 
 async def forget_once(parts: Parts) -> None:

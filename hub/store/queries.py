@@ -143,6 +143,11 @@ class Queries:
         (found,) = (await self.read_rows(select(func.coalesce(func.min(EVENTS.c.offset), 1))))[0]
         return int(found)
 
+    async def last_offset(self) -> int:
+        """The newest; 0 when there is none yet."""
+        (found,) = (await self.read_rows(select(func.coalesce(func.max(EVENTS.c.offset), 0))))[0]
+        return int(found)
+
     async def _events(self, *where: ColumnElement[bool], limit: int) -> tuple[CommittedEvent, ...]:
         columns = [EVENTS.c[name] for name in statements.EVENT_COLUMNS]
         chunk = select(*columns).where(*where).order_by(EVENTS.c.offset)

@@ -7,7 +7,7 @@ would begin again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,12 @@ RUNS_KEPT_MS: Final = DAY_MS
 otherwise."""
 
 AUDIT_KEPT_MS: Final = 365 * DAY_MS
+
+AGE_MS_MIN: Final = 60_000
+"""Whoever waits for an end has a minute to read it, whatever an operator says."""
+
+AGE_MS_MAX: Final = 3_660 * DAY_MS
+"""Ten years: longer is for ever, and a typo."""
 
 STEP_ROWS: Final = 250
 """Rows of one delete: a fact that comes meanwhile waits for so many."""
@@ -75,6 +81,11 @@ class Kept(Struct, frozen=True, kw_only=True):
     events_ms: int = RESULTS_KEPT_MS
     tasks_ms: int = RESULTS_KEPT_MS
     runs_ms: int = RUNS_KEPT_MS
+
+    @classmethod
+    def everything(cls, age_ms: int) -> Kept:
+        """All kinds for the same time."""
+        return cls(talk_ms=age_ms, events_ms=age_ms, tasks_ms=age_ms, runs_ms=age_ms)
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
@@ -165,12 +176,23 @@ class Retention:
         return count, True
 
 
+async def forget_tasks(ledger: SqliteLedger, numbers: Sequence[int]) -> int:
+    """These, as a person has chosen them among those that may go; answers how many were still there."""
+    count = 0
+    for begin in range(0, len(numbers), STEP_ROWS):
+        step = tuple(numbers[begin : begin + STEP_ROWS])
+        count += await ledger.write_passing(partial(drop_listed, statements=DROP_TASKS, keys=step))
+    return count
+
+
 def drop(connection: apsw.Connection, sql: str, given: tuple[Any, ...]) -> int:
     """Answers how many rows went."""
     connection.execute(sql, given)
     return connection.changes()
 
 
-def drop_listed(connection: apsw.Connection, statements: tuple[str, ...], keys: tuple[int, ...]) -> None:
+def drop_listed(connection: apsw.Connection, statements: tuple[str, ...], keys: tuple[int, ...]) -> int:
+    """Answers how many rows of the last kind went."""
     for sql in statements:
         run_with(connection, sql, keys)
+    return connection.changes()
