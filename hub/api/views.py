@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-from hub.core.matching import Explanation
+from hub.core.explaining import Explanation
 from hub.core.task import Task
 from hub.ports import CommittedEvent
 from hub.store.queries import LogLine

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from hub.core import letters, matching, passage, views
+from hub.core import explaining, letters, matching, passage, views
 from hub.core.aftermath import LOOKUPS_A_TURN_MAX, pass_on_ends
 from hub.core.dependencies import Outcome
 from hub.core.draft import Draft
@@ -28,8 +28,8 @@ from hub.core.events import (
     TaskSubmitted,
     TimePassed,
 )
+from hub.core.explaining import Explanation, FleetExplanation
 from hub.core.happenings import HolderGivenUp, HolderLost, Matched
-from hub.core.matching import Explanation
 from hub.core.office import Office
 from hub.core.policy import Policy
 from hub.core.task import Now, Spec, State, Task
@@ -131,7 +131,11 @@ class Board:
                 agent.drain_due_ms = None
                 passage.send_away(office, agent, draft)
         for task_id, agent in matching.pairs(
-            office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
+            office.waiting,
+            office.fleet,
+            now.ms,
+            is_hub_draining=office.is_draining,
+            effort=office.effort,
         ):
             agent.last_dispatch_wall_ms = now.wall_ms
             decision = office.apply(office.tasks[task_id], Matched(agent.holder), draft)
@@ -143,7 +147,8 @@ class Board:
         office = self._office
         if office.adrift or office.dependencies.has_news:
             return 0
-        dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms())
+        pass_ms = matching.next_ms(office.waiting, office.fleet, is_hub_draining=office.is_draining)
+        dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms(), pass_ms)
         return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     def reload(
@@ -213,7 +218,18 @@ class Board:
         task = self._office.find(task_id)
         if task is None:
             return None
-        return matching.explain(task, self._office.fleet, now.ms, is_hub_draining=self._office.is_draining)
+        office = self._office
+        return explaining.explain(
+            task, office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
+        )
+
+    def explain_fleet(self, now: Now, agent_id: AgentId | None = None) -> FleetExplanation:
+        """Why agents with a free slot idle: all of them, or this one."""
+        office = self._office
+        agents = office.fleet.agents.values() if agent_id is None else (office.fleet.agents[agent_id],)
+        return explaining.explain_fleet(
+            agents, office.waiting, now.ms, views.count_waiting(office), is_hub_draining=office.is_draining
+        )
 
     def waited_for(self) -> frozenset[TaskId]:
         """Tasks that must not be forgotten, because open ones depend on them."""

@@ -211,7 +211,7 @@ def note_acceptance(office: Office, agent: Agent, fact: TaskAccepted, draft: Dra
     agent.accept_timeouts = 0
     agent.held[fact.task_id].accepted_seq = fact.seq or Seq(0)
     if office.declines.pop(fact.task_id, None) is not None:
-        agent.declined.pop(fact.task_id, None)
+        office.fleet.forgive(agent, fact.task_id)
 
 
 def note_decline(office: Office, agent: Agent, task: Task, draft: Draft) -> None:
@@ -221,8 +221,8 @@ def note_decline(office: Office, agent: Agent, task: Task, draft: Draft) -> None
     counts = office.declines.setdefault(task.task_id, {})
     declines = counts.get(agent.agent_id, 0)
     counts[agent.agent_id] = declines + 1
-    agent.declined[task.task_id] = draft.now.ms + decline_ms(office.policy, declines)
-    office.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+    until_ms = draft.now.ms + decline_ms(office.policy, declines)
+    office.decline(agent, office.tasks[task.task_id], until_ms, draft.now)
 
 
 def note_breakdown(office: Office, agent: Agent, task: Task, draft: Draft, *, is_of_sidecar: bool) -> None:

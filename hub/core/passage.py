@@ -92,6 +92,7 @@ def blame_agent(office: Office, task: Task, draft: Draft) -> bool:
 def quarantine(office: Office, agent: Agent, reason: str, draft: Draft) -> None:
     """It is given nothing for a while, and somebody is told why."""
     agent.quarantined_until_ms = draft.now.ms + office.policy.quarantine_ms
+    agent.quarantine_reason = reason
     office.agent_deadlines.watch(agent.agent_id, agent.due_ms())
     office.fleet.touch(agent)
     draft.effects.append(RaiseAlert(kind=AlertKind.AGENT_QUARANTINED, agent_id=agent.agent_id, detail=reason))
@@ -100,10 +101,11 @@ def quarantine(office: Office, agent: Agent, reason: str, draft: Draft) -> None:
 def tend(office: Office, agent: Agent, draft: Draft) -> None:
     """Seats, declines and quarantine that are over; a drain that has lasted long enough."""
     now_ms = draft.now.ms
-    agent.revoked = {run: until_ms for run, until_ms in agent.revoked.items() if until_ms > now_ms}
-    agent.declined = {task_id: until_ms for task_id, until_ms in agent.declined.items() if until_ms > now_ms}
+    office.free_seats(agent, [run for run, until_ms in agent.revoked.items() if until_ms <= now_ms])
+    office.forgive(agent, draft.now)
     if 0 < agent.quarantined_until_ms <= now_ms:
         agent.quarantined_until_ms = agent.accept_timeouts = 0
+        agent.quarantine_reason = ""
         agent.crashed.clear()
     if agent.drain_due_ms is not None and agent.drain_due_ms <= now_ms:
         agent.drain_due_ms = None

@@ -55,6 +55,10 @@ class Policy(Struct, frozen=True, kw_only=True):
     crashes_max: int = 3
     """Different tasks in a row that broke down on one agent, before it is left alone for a while."""
     quarantine_ms: int = 5 * MINUTE_MS
+    ageing_ms: int = 10 * MINUTE_MS
+    """Who waits so long rises a level, and so the lowest is served within three of these like an urgent one
+    of its age.
+    """
     declined_first_ms: int = SECOND_MS
     declined_max_ms: int = 30 * SECOND_MS
     name_in_use_retry_ms: int = 30 * SECOND_MS

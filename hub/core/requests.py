@@ -10,6 +10,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from hub.core.aftermath import left_to_wait_for, missing_dependency
+from hub.core.demands import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.draft import Draft
 from hub.core.effects import Granted, HangUp, Refusal, RefusalKind
 from hub.core.events import (
@@ -23,7 +24,6 @@ from hub.core.events import (
     TaskSubmitted,
 )
 from hub.core.happenings import AnswerGiven, CancelAsked, PublisherMissing
-from hub.core.matching import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.office import Office
 from hub.core.orders import has_room_for
 from hub.core.seats import Agent
@@ -108,7 +108,7 @@ def why_out_of_reach(office: Office, task: Task, now: Now) -> str | None:
     agent = office.fleet.get(task.spec.assign_to or AgentId(""))
     if agent is None:
         return "not_connected"
-    rule = first_rule(demand_of(task), agent, Scene(task.task_id, now.ms, office.is_draining))
+    rule = first_rule(demand_of(task.spec), agent, Scene(task.task_id, now.ms, office.is_draining))
     if rule == "not_connected" and agent.held:
         return "out_of_reach"
     return rule if rule in REACH_RULES else None
