@@ -44,6 +44,7 @@ from hub.notices.office import Notices
 from hub.parts import Parts
 from hub.poison import Poison
 from hub.ports import Loaded, StorageBroken
+from hub.postman import postman_of
 from hub.registry import Registry
 from hub.runs.plugins import PluginsKnown
 from hub.runs.scheduler import Scheduler
@@ -227,6 +228,7 @@ async def notices_of(
         source=address_of_hub(settings),
         allow_private=settings.hooks_allow_private,
         roll=random.Random().random,  # noqa: S311 - jitter, not a secret
+        crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
     )
     await notices.open()
     feed.on_events = notices.wake
@@ -255,7 +257,11 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
         vault, face = Vault(), face_of(settings, board, metrics)
         ear = None if face is None else face.progress
-        teller = Teller(registry, feed, disk.passing, metrics, disk.history, vault=vault, ear=ear)
+        mailboxes = Mailboxes(ledger)
+        postman = await postman_of(mailboxes, queries, registry)
+        teller = Teller(
+            registry, feed, disk.passing, metrics, disk.history, vault=vault, ear=ear, postman=postman
+        )
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
         plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
@@ -275,7 +281,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             ledger=ledger,
             queries=queries,
             tokens=tokens,
-            mailboxes=Mailboxes(ledger),
+            mailboxes=mailboxes,
+            postman=postman,
             passing=disk.passing,
             authority=authority,
             sessions=Sessions(pepper),
@@ -338,6 +345,7 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 forget(parts),
                 parts.passing.run(parts.clock),
                 parts.webhooks.run(),
+                parts.postman.run(),
                 parts.notices.run(),
                 parts.scheduler.run(),
             )

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from hub.api.views_tasks import TaskView, view_task
+from hub.crashpoints import Crasher, NoticePoint
 from hub.notices.message import body_of, message_id
 from hub.ports import Clock, CommittedEvent
 from hub.store.queries import Queries
@@ -64,6 +65,7 @@ class FanOut:
         *,
         epoch: Callable[[], str],
         source: str,
+        crasher: Crasher,
         pending_max: int = PENDING_MAX,
     ) -> None:
         self._receivers = receivers
@@ -73,6 +75,7 @@ class FanOut:
         self._clock = clock
         self._epoch = epoch
         self._source = source
+        self._crasher = crasher
         self._pending_max = pending_max
 
     async def step(self) -> frozenset[str] | None:
@@ -88,7 +91,9 @@ class FanOut:
         moving = [receiver for receiver in ready if receiver.cursor < last]
         notices = await self._notices(events, moving)
         moves = [(one.webhook_id, one.cursor, last) for one in moving]
+        self._crasher.come_to(NoticePoint.SPREAD_BEFORE_WRITE)
         moved, pending = await self._webhooks.fan_out(moves, notices, self._clock.now().wall_ms)
+        self._crasher.come_to(NoticePoint.SPREAD_AFTER_WRITE)
         self._keep_up(moving, moved, last)
         if len(moved) < len(moving):
             await self._catch_up()

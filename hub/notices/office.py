@@ -15,6 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from hub.audit import Jotter
+from hub.crashpoints import Crasher
 from hub.metrics import Metrics
 from hub.notices import patience
 from hub.notices.fanout import Backlog, FanOut
@@ -64,6 +65,7 @@ class Notices:
         source: str,
         allow_private: bool,
         roll: Callable[[], float],
+        crasher: Crasher,
     ) -> None:
         self.log = log
         self.receivers: dict[str, Receiver] = {}
@@ -79,7 +81,14 @@ class Notices:
         self._one_by_one = asyncio.Lock()
         """Held from the reading of a receiver until its change is written: no change is lost to another."""
         self._fan_out = FanOut(
-            self.receivers, self._backlog, webhooks, queries, clock, epoch=epoch, source=source
+            self.receivers,
+            self._backlog,
+            webhooks,
+            queries,
+            clock,
+            epoch=epoch,
+            source=source,
+            crasher=crasher,
         )
         self._sender = Sender(
             self.receivers,
@@ -90,6 +99,7 @@ class Notices:
             metrics,
             allow_private=allow_private,
             roll=roll,
+            crasher=crasher,
             on_outcome=self._heard,
         )
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from console.harmless import harmless
 from hub.clock import monotonic_s
+from hub.crashpoints import Crasher, NoticePoint
 from hub.metrics import Metrics
 from hub.notices import patience
 from hub.notices.fanout import Backlog
@@ -88,6 +89,7 @@ class Sender:
         *,
         allow_private: bool,
         roll: Callable[[], float],
+        crasher: Crasher,
         on_outcome: Callable[[str, Try, object], Awaitable[None]],
     ) -> None:
         self._receivers = receivers
@@ -98,6 +100,7 @@ class Sender:
         self._metrics = metrics
         self._allow_private = allow_private
         self._roll = roll
+        self._crasher = crasher
         self._on_outcome = on_outcome
         self._lanes: dict[str, Lane] = {}
         self._turn: deque[str] = deque()
@@ -222,10 +225,13 @@ class Sender:
         if receiver is None or not receiver.is_enabled or body is None:
             return  # removed, disabled or forgotten a moment ago
         began_s, wall_ms = monotonic_s(), self._clock.now().wall_ms
+        self._crasher.come_to(NoticePoint.NOTICE_BEFORE_CALL)
         answer = await self._call(receiver, due.message_id, body.encode(), wall_ms)
+        self._crasher.come_to(NoticePoint.NOTICE_AFTER_CALL)
         one = self._judged(due, answer, int((monotonic_s() - began_s) * 1_000))
         lane.is_unwell = one.state != DELIVERED
         is_settled = await self._webhooks.settle(one)
+        self._crasher.come_to(NoticePoint.NOTICE_AFTER_NOTE)
         if one.state == PENDING:
             lane.look_at(one.due_wall_ms)
         elif is_settled and lane.webhook_id in self._receivers:

@@ -88,7 +88,12 @@ async def test_a_replay_needs_a_place_of_this_history(running_hub: RunningHub) -
     made = await add(running_hub, URL)
     place = f"/{made['webhook_id']}/replay"
     epoch = made["cursor"].rpartition(":")[0]
-    bodies = ({}, {"since": "x"}, {"since": "other:1"}, {"since": f"{epoch}:1", "since_time": 1})
+    bodies: tuple[dict[str, object], ...] = (
+        {},
+        {"since": "x"},
+        {"since": "other:1"},
+        {"since": f"{epoch}:1", "since_time": 1},
+    )
     assert [(await asked(running_hub, "POST", place, body)).status_code for body in bodies] == [422] * 4
     far = await asked(running_hub, "POST", place, {"since": f"{epoch}:999999"})
     assert far.json()["cursor"] == made["cursor"], "never forwards"
