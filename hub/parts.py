@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hub.metrics import Metrics
     from hub.notices.office import Notices
     from hub.ports import Clock
+    from hub.postman import Postman
     from hub.registry import Registry
     from hub.runs.plugins import PluginsKnown
     from hub.runs.scheduler import Scheduler
@@ -47,6 +48,7 @@ class Parts:
     queries: Queries
     tokens: Tokens
     mailboxes: Mailboxes
+    postman: Postman
     passing: PassingKept
     authority: Authority
     sessions: Sessions

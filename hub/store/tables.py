@@ -160,6 +160,15 @@ class MailRow(SQLModel, table=True):
     wall_ms: int = Field(sa_type=BIG)
 
 
+class MailToldRow(SQLModel, table=True):
+    """Up to which message of its box an agent was told over its link, as it has shown."""
+
+    __tablename__: ClassVar[str] = "mail_told"
+
+    agent_id: str = Field(sa_type=Text, primary_key=True)
+    told_seq: int = Field(sa_type=BIG)
+
+
 class TokenRow(SQLModel, table=True):
     """Every token but the token: only its digest under the pepper. A join code is a token of that role."""
 

@@ -14,13 +14,14 @@ import apsw
 
 from hub.core.fingerprints import fingerprint
 from hub.errors import ConfigurationError
-from hub.store.migrations import m0001_first, m0002_runs, m0003_queue, m0004_webhooks
+from hub.store.migrations import m0001_first, m0002_runs, m0003_queue, m0004_webhooks, m0005_mail
 
 MIGRATIONS: Final[tuple[Sequence[str], ...]] = (
     m0001_first.STATEMENTS,
     m0002_runs.STATEMENTS,
     m0003_queue.STATEMENTS,
     m0004_webhooks.STATEMENTS,
+    m0005_mail.STATEMENTS,
 )
 """The n-th of them makes `user_version` n."""
 
