@@ -114,6 +114,23 @@ class HubClient:
         code = EXIT_OF_STATUS.get(answer.status_code, Exit.FAILED)
         raise CommandFailed(sentence_of(answer), code)
 
+    def lines(self, path: str, **query: str | int | None) -> Iterator[str]:
+        """JSON lines as they come, to the end; one that was cut off is a failure, not an end."""
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    self._refused(answer)
+                rest = b""
+                for chunk in answer.iter_bytes():  # `iter_lines` would part lines at U+2028 too
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from (line.decode() for line in whole)
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+            raise CommandFailed("The hub broke off in the middle: ask again.", Exit.UNREACHABLE) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._unreachable(error)
+
     def feed(
         self, *, since: str | None = None, task: str | None = None, agent: str | None = None
     ) -> Iterator[HubEvent]:
@@ -164,6 +181,8 @@ def sentence_of(answer: httpx.Response) -> str:
     if error == "agent_not_connected" and "agent_id" in body:
         why = f" ({body['reason']})" if body.get("reason") else ""
         return f"Agent {body['agent_id']} is not connected{why}. With --queue the task waits for it."
+    if error == "unique_key_held":
+        return f"The open task {body.get('task_id')} has that unique key. See: hub tasks get TASK"
     if error in NOT_THERE:
         name, member, command = NOT_THERE[error]
         return f"There is no {name} {body.get(member, 'of that name')}. See: {command}"

@@ -21,7 +21,7 @@ async def many(http: httpx.AsyncClient, count: int, **members: Any) -> list[str]
     body = {"tasks": [{"description": f"work {n}", **members} for n in range(count)]}
     answer = await http.post("/api/tasks/batch", json=body)
     assert answer.is_success, answer.text
-    return [one["task_id"] for one in answer.json()["results"]]
+    return [one["task_id"] for one in answer.json()["items"]]
 
 
 async def told(http: httpx.AsyncClient, action: str, wanted: dict[str, Any], **more: Any) -> dict[str, Any]:
