@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import replace
 
+from hub.core.dependencies import Outcome
 from hub.core.happenings import (
     Accepted,
     AcceptOverdue,
@@ -21,6 +22,8 @@ from hub.core.happenings import (
     Asked,
     CancelAsked,
     Completed,
+    DependencyCompleted,
+    DependencyFailed,
     Failed,
     GraceOver,
     Happening,
@@ -34,6 +37,7 @@ from hub.core.happenings import (
     LeaseExpired,
     Matched,
     Moment,
+    ProgressOverdue,
     ProofOverdue,
     PublisherMissing,
     Rejected,
@@ -60,6 +64,8 @@ HAPPENINGS: Final[dict[type[Happening], tuple[Happening, ...]]] = {
     CancelAsked: (CancelAsked("somebody", "no need", True),),
     AnswerGiven: (AnswerGiven(Raw(b"1"), "somebody"),),
     PublisherMissing: (PublisherMissing(),),
+    DependencyCompleted: (DependencyCompleted(TaskId("first")),),
+    DependencyFailed: (DependencyFailed(Outcome(task_id=TaskId("first"), state=State.FAILED)),),
     Accepted: (Accepted(),),
     Rejected: (Rejected("busy"),),
     Completed: (Completed(Raw(b"1")),),
@@ -81,6 +87,7 @@ HAPPENINGS: Final[dict[type[Happening], tuple[Happening, ...]]] = {
     ProofOverdue: (ProofOverdue(),),
     InputOverdue: (InputOverdue(),),
     RunOverdue: (RunOverdue(),),
+    ProgressOverdue: (ProgressOverdue(),),
     StartOverdue: (StartOverdue(),),
 }
 """One or more samples of everything that can happen to a task."""

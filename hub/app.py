@@ -31,7 +31,7 @@ from hub.core.events import HubDrained, HubStarted
 from hub.core.policy import Policy
 from hub.core.task import Now
 from hub.crashpoints import ENVIRONMENT_NAME, Crasher
-from hub.disk import disk_of
+from hub.disk import Disk, disk_of
 from hub.dispatcher import Dispatcher
 from hub.door import AgentDoor
 from hub.errors import Closing, ConfigurationError
@@ -40,9 +40,11 @@ from hub.firststart import RENEWED, admin_of_start
 from hub.housekeeping import forget, watch_disk, watch_tokens, write_audit
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
 from hub.metrics import Metrics
+from hub.notices.office import Notices
 from hub.parts import Parts
 from hub.poison import Poison
 from hub.ports import Loaded, StorageBroken
+from hub.postman import postman_of
 from hub.registry import Registry
 from hub.runs.plugins import PluginsKnown
 from hub.runs.scheduler import Scheduler
@@ -56,11 +58,13 @@ from hub.store.queries import Queries
 from hub.store.runs import RunQueries
 from hub.store.schedules import Schedules
 from hub.store.tokens import Tokens, load_pepper
+from hub.store.webhook_log import WebhookLog
+from hub.store.webhooks import Webhooks
 from hub.streams.face import Face, FleetKnown, Inside
 from hub.telling import Teller
 from hub.turns import TurnsKept
 from hub.watching import watch_routes
-from hub.webhooks.switchboard import Switchboard
+from hub.webhooks.switchboard import Switchboard, address_of_hub
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +212,29 @@ def switchboard_of(
     )
 
 
+async def notices_of(
+    settings: Settings, pepper: bytes, disk: Disk, feed: Feed, clock: HubClock, metrics: Metrics
+) -> Notices:
+    """Whoever is told of events, awake whenever there are some."""
+    notices = Notices(
+        Webhooks(disk.ledger, disk.queries),
+        WebhookLog(disk.ledger, disk.queries),
+        disk.queries,
+        clock,
+        metrics,
+        disk.audit,
+        pepper=pepper,
+        epoch=lambda: feed.epoch,
+        source=address_of_hub(settings),
+        allow_private=settings.hooks_allow_private,
+        roll=random.Random().random,  # noqa: S311 - jitter, not a secret
+        crasher=Crasher(os.environ.get(ENVIRONMENT_NAME, "")),
+    )
+    await notices.open()
+    feed.on_events = notices.wake
+    return notices
+
+
 @asynccontextmanager
 async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
     """Everything a hub is made of, and taken apart again in the opposite order."""
@@ -230,7 +257,11 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
         vault, face = Vault(), face_of(settings, board, metrics)
         ear = None if face is None else face.progress
-        teller = Teller(registry, feed, disk.passing, metrics, disk.history, vault=vault, ear=ear)
+        mailboxes = Mailboxes(ledger)
+        postman = await postman_of(mailboxes, queries, registry)
+        teller = Teller(
+            registry, feed, disk.passing, metrics, disk.history, vault=vault, ear=ear, postman=postman
+        )
         dispatcher = dispatcher_of(settings, board, ledger, clock, teller, metrics, turns)
         registry.bind(dispatcher)
         plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
@@ -250,7 +281,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             ledger=ledger,
             queries=queries,
             tokens=tokens,
-            mailboxes=Mailboxes(ledger),
+            mailboxes=mailboxes,
+            postman=postman,
             passing=disk.passing,
             authority=authority,
             sessions=Sessions(pepper),
@@ -267,6 +299,7 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             starting=starting,
             scheduler=Scheduler(clock, Schedules(ledger, queries), starting.start),
             webhooks=switchboard_of(settings, pepper, board, dispatcher, registry, clock),
+            notices=await notices_of(settings, pepper, disk, feed, clock, metrics),
         )
 
 
@@ -312,6 +345,8 @@ async def running(parts: Parts, life: Life) -> AsyncIterator[None]:
                 forget(parts),
                 parts.passing.run(parts.clock),
                 parts.webhooks.run(),
+                parts.postman.run(),
+                parts.notices.run(),
                 parts.scheduler.run(),
             )
         ]

@@ -29,6 +29,10 @@ class Bucket:
         self._tokens -= tokens
         return True
 
+    def give(self) -> None:
+        """One more, for what was asked for; never above the burst."""
+        self._tokens = min(self._burst, self._tokens + 1)
+
     def wait_ms(self, tokens: float = 1) -> int:
         """How long until that much is there, if nothing else is taken."""
         return max(0, int((min(tokens, self._burst) - self._tokens) / self._per_ms) + 1)

@@ -60,8 +60,19 @@ class StreamPoint(StrEnum):
     RESULT_AFTER_ACK = "result.after_ack"
 
 
-POINTS: Final[dict[str, CrashPoint | StreamPoint]] = {
-    point.value: point for point in (*CrashPoint, *StreamPoint)
+class NoticePoint(StrEnum):
+    """Every place between the log of events and a webhook. A delivery is found and its webhook's cursor moves
+    in one write, then it is called, then what came of it is written down."""
+
+    SPREAD_BEFORE_WRITE = "spread.before_write"
+    SPREAD_AFTER_WRITE = "spread.after_write"
+    NOTICE_BEFORE_CALL = "notice.before_call"
+    NOTICE_AFTER_CALL = "notice.after_call"
+    NOTICE_AFTER_NOTE = "notice.after_note"
+
+
+POINTS: Final[dict[str, CrashPoint | StreamPoint | NoticePoint]] = {
+    point.value: point for point in (*CrashPoint, *StreamPoint, *NoticePoint)
 }
 
 
@@ -109,7 +120,7 @@ class Crasher:
         if self._point.value in {f"{subject}.{moment}" for subject in subjects(events)}:
             self._count()
 
-    def come_to(self, point: StreamPoint) -> None:
+    def come_to(self, point: StreamPoint | NoticePoint) -> None:
         """Die here if this is the armed place."""
         if self._point is point:
             self._count()

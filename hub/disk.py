@@ -1,6 +1,7 @@
 """What of a hub outlives it: ledger, log, audit and history, opened together and closed in good order.
 
-Owns the order: the last write comes before the end of the ledger. Never decides what is written.
+Owns the order (the last write comes before the end of the ledger), and how long what is over outlives it.
+Never decides what is written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hub.store.database import Database, open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.passing import PassingKept
 from hub.store.queries import Queries
+from hub.store.retention import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Disk:
 def disk_of(settings: Settings, clock: HubClock, stack: AsyncExitStack) -> Disk:
     """Opened now; the last write comes before the end of the ledger."""
     database = open_database(settings.database_file, settings.durability)
-    ledger = SqliteLedger(database)
+    ledger = SqliteLedger(database, free_bytes_min=settings.free_bytes_min)
     stack.push_async_callback(ledger.close)
     passing = PassingKept(ledger)
     stack.push_async_callback(passing.flush)
@@ -44,3 +46,13 @@ def disk_of(settings: Settings, clock: HubClock, stack: AsyncExitStack) -> Disk:
     history = History(settings.history_file)
     stack.callback(history.close)
     return Disk(database, ledger, passing, audit, queries, history)
+
+
+def kept_by(settings: Settings) -> Kept:
+    """How long this hub keeps what is over."""
+    return Kept(
+        talk_ms=settings.talk_kept_ms,
+        events_ms=settings.events_kept_ms,
+        tasks_ms=settings.tasks_kept_ms,
+        runs_ms=settings.runs_kept_ms,
+    )

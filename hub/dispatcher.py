@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hub.clock import ABSENCE_MS, Alarm, HubClock, monotonic_s
 from hub.core.board import NOTHING, Board
-from hub.core.effects import Reply
+from hub.core.dependencies import Outcome
+from hub.core.effects import Reply, Wants
 from hub.core.events import Event, TaskSubmitted, TimePassed
 from hub.core.task import Task
 from hub.core.turn import LetterBroke, Turn
@@ -198,15 +199,14 @@ class Dispatcher:
         events = [self._poison.defused(letter.event) for letter in letters]
         wants = [want for event in events if (want := self._board.wants(event)) is not NOTHING]
         learned: tuple[Task, ...] = ()
+        outcomes: tuple[Outcome, ...] = ()
         if wants:
-            tasks = frozenset[TaskId]().union(*(want.tasks for want in wants))
-            keys = frozenset[str]().union(*(want.keys for want in wants))
-            learned = (await self._ledger.find(tasks, keys)).tasks
-            self._board.learn(learned)
+            learned, outcomes = await self._read(wants)
+            self._board.learn(learned, outcomes)
         now = self._clock.now()
         rolls = [self._roll() for _ in range(len(events) + 1)]
         if self._turns is not None:
-            self._turns.keep(events, now, rolls, learned)
+            self._turns.keep(events, now, rolls, learned, outcomes)
         if self._is_time_said and any(isinstance(event, TimePassed) for event in events):
             self._is_time_said = False
         try:
@@ -214,6 +214,14 @@ class Dispatcher:
         except LetterBroke as broke:
             self._poison.note(broke.letter, str(broke))
             raise
+
+    async def _read(self, wants: Sequence[Wants]) -> tuple[tuple[Task, ...], tuple[Outcome, ...]]:
+        """Rows, and of others only how they stand."""
+        tasks = frozenset[TaskId]().union(*(want.tasks for want in wants))
+        keys = frozenset[str]().union(*(want.keys for want in wants))
+        outcomes = frozenset[TaskId]().union(*(want.outcomes for want in wants))
+        learned = (await self._ledger.find(tasks, keys)).tasks if tasks or keys else ()
+        return learned, await self._ledger.look_up(outcomes) if outcomes else ()
 
     async def _record(self, turn: Turn, letters: list[Letter]) -> Committed | None:
         """Commit; None when there was no room, and everything is as if the turn had not been."""

@@ -26,7 +26,6 @@ from hub.history import read
 from hub.settings import Settings
 from hub.store import backup, permissions
 from hub.store.database import check_driver
-from hub.store.ledger import FREE_BYTES_MIN
 from hub.version import VERSION
 from protocol.limits import MIB
 
@@ -94,7 +93,7 @@ def files(settings: Settings) -> Iterator[Finding]:
         yield warn(f"no hub has run here yet ({folder} does not exist): hub serve makes it")
         return
     yield permitted(folder, path)
-    yield room(path if path.exists() else folder)
+    yield room(path if path.exists() else folder, settings.free_bytes_min)
     if not path.exists():
         yield warn(f"there is no database at {path}: hub serve makes it")
         return
@@ -112,15 +111,15 @@ def permitted(folder: Path, path: Path) -> Finding:
     return ok(f"{folder} and the database belong to this user alone")
 
 
-def room(path: Path) -> Finding:
+def room(path: Path, free_bytes_min: int) -> Finding:
     found = os.statvfs(path)
     free = found.f_bavail * found.f_frsize
-    if free < FREE_BYTES_MIN:
+    if free < free_bytes_min:
         return fail(
-            f"only {free // MIB} MiB are free where {path} lies, and below {FREE_BYTES_MIN // MIB} MiB"
+            f"only {free // MIB} MiB are free where {path} lies, and below {free_bytes_min // MIB} MiB"
             " pushes are refused: make room"
         )
-    if free < 4 * FREE_BYTES_MIN:
+    if free < 4 * free_bytes_min:
         return warn(f"{free // MIB} MiB are free where {path} lies: make room soon")
     return ok(f"{free // MIB} MiB are free where {path} lies")
 

@@ -70,6 +70,8 @@ class Feed:
         self.epoch = epoch
         self.last_offset = last_offset
         self.snapshot = snapshot
+        self.on_events: Callable[[], None] | None = None
+        """Called when events were committed, for whoever reads them from the log."""
         self._ring: deque[Line] = deque()
         self._ring_events = ring_events
         self._ring_bytes = 0
@@ -88,6 +90,8 @@ class Feed:
             self._append(Line(event, self.epoch, event.offset))
         if events:
             self.metrics.feed_events.inc(len(events))
+            if self.on_events is not None:
+                self.on_events()
 
     def pass_by(self, effect: PassBy) -> None:
         """Something that may be lost; with nobody watching it is."""

@@ -80,8 +80,8 @@ class Ear(Protocol):
     def hear(self, message: bytes, is_text: bool) -> None:
         """A whole message."""
 
-    def hear_control(self) -> None:
-        """A ping or a pong: a sign of life."""
+    def hear_control(self, pong: bytes = b"") -> None:
+        """A ping or a pong: a sign of life. `pong`: what a pong brings back of our ping."""
 
     def drained(self) -> None:
         """The peer reads again."""
@@ -266,7 +266,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             super().handle_ping()
 
     def handle_pong(self, event: Frame) -> None:
-        if self._hears_control():
+        if self._hears_control(bytes(event.data)):
             super().handle_pong(event)
 
     def keepalive_timeout(self) -> None:
@@ -306,13 +306,13 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(CLOSE_ACK_MS / 1000, self.transport.abort)
 
-    def _hears_control(self) -> bool:
+    def _hears_control(self, pong: bytes = b"") -> bool:
         """A ping is answered only to a peer that reads, and only so often: pongs have no flow control."""
         if not self.writable.is_set() or not self._controls.take(monotonic_ms()):
             self.transport.abort()
             return False
         if self.ear is not None:
-            self.ear.hear_control()
+            self.ear.hear_control(pong)
         return True
 
     # --- what a link calls ---
@@ -350,9 +350,10 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         else:
             self.transport.write(in_frame(Opcode.BINARY, message))
 
-    def ping(self) -> None:
+    def ping(self, data: bytes = b"") -> None:
         if self.is_open and self.is_read:
-            self.transport.write(in_frame(Opcode.PING, b""))
+            self._controls.give()  # its pong is no flood: we have asked for it
+            self.transport.write(in_frame(Opcode.PING, data))
 
     def stop_hearing(self) -> None:
         if not self._is_deaf and not self.transport.is_closing():

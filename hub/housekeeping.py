@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from hub.disk import kept_by
 from hub.ports import StorageFull
 from hub.store.retention import Retention
 
@@ -31,6 +32,7 @@ async def watch_disk(parts: Parts) -> None:
     """Refuse pushes while there is little room, so that results still find some."""
     while True:
         parts.dispatcher.note_room(has_room=parts.ledger.has_room())
+        parts.metrics.disk_free_bytes.set(parts.database.free_bytes())
         parts.metrics.absence_seconds.set(parts.registry.clock.absent_ms / 1000)
         await parts.clock.sleep_until(parts.clock.now().ms + DISK_EVERY_MS)
 
@@ -67,9 +69,9 @@ async def forget(parts: Parts) -> None:
 async def forget_once(parts: Parts) -> None:
     """Final tasks, events, logs, mail, audit and tokens, each at its own age. A full disk waits."""
     try:
-        kept_ms = parts.settings.runs_kept_ms
         now = parts.clock.now
-        await Retention(parts.ledger, parts.queries, lambda: now().wall_ms, runs_kept_ms=kept_ms).sweep()
+        kept = kept_by(parts.settings)
+        await Retention(parts.ledger, parts.queries, lambda: now().wall_ms, kept=kept).sweep()
         await parts.tokens.forget_old()
     except StorageFull:
         logger.warning("! no room even to forget")

@@ -20,8 +20,10 @@ from hub.audit import NOBODY
 from hub.auth import Identity
 from hub.core.events import AgentIdentified, BadFactHeard, Event, FrameHeard, LinkLost, Sender
 from hub.guards import GuardedWebSocket
+from hub.introduction import introduced
 from hub.ladder import PAUSE_MS, RETRY_AFTER_MS, Ladder, Step
 from hub.manners import MANNERS, Manner
+from hub.proofs import Proofs
 from protocol.badframe import BadFrame, reply_to_bad
 from protocol.close import CloseCode, close_rule
 from protocol.codec import Announcement
@@ -96,6 +98,7 @@ class Link:
         self._unsent: deque[str | bytes] = deque()
         self._unsent_bytes = 0
         self._pauses: set[str] = set()
+        self._proofs = Proofs()
         self._timer: asyncio.TimerHandle | None = None
         self._after_ms(registry.settings.identify_ms, self._identify_overdue)
 
@@ -137,8 +140,9 @@ class Link:
         if self._pending:
             self.flush()
 
-    def hear_control(self) -> None:
+    def hear_control(self, pong: bytes = b"") -> None:
         self.heard_ms = self._registry.clock.now_ms()
+        self._proofs.hear(pong)
 
     def _letter(self, frame: AgentFrame | BadFrame, frame_bytes: int) -> Event | None:
         """What a frame is to the board; None for what the link answers itself or does not take."""
@@ -203,31 +207,13 @@ class Link:
         self._ladder = Ladder(
             frames_per_second=settings.frames_per_second,
             frames_burst=settings.frames_burst,
-            slots=slots,
+            slots=slots if is_v1 else slots + sum(frame.slot_kinds.values()),
             now_ms=self.heard_ms,
         )
         self._socket.trust()
         self._no_timer()
         self._registry.introduced(self)
-        return AgentIdentified(
-            sender=self.sender,
-            name=frame.name or frame.agent_id,
-            status=frame.status,
-            capabilities=frame.capabilities,
-            labels=frame.labels,
-            plugins=frame.plugins,
-            features=frame.features,
-            client_type=frame.client_type,
-            sdk=frame.sdk,
-            slots=slots,
-            boot_id=frame.boot_id or "",
-            connection=frame.connection,
-            seq_next=frame.seq_next,
-            hub_epoch=frame.hub_epoch,
-            holding=None if is_v1 else frame.holding,
-            session_id=secrets.token_hex(8),
-            epoch_if_renewed=secrets.token_hex(8),
-        )
+        return introduced(frame, self.sender, slots=slots)
 
     def _refuse(
         self,
@@ -328,9 +314,22 @@ class Link:
             message = self._unsent.popleft()
             self._unsent_bytes -= len(message)
             self._socket.say(message)
+        self._ask_for_proof()
         if not self._unsent and self.clogged_ms is not None:
             self.clogged_ms = None
             self.resume("clogged")
+
+    async def is_heard(self) -> bool:
+        """Say what is to be said, and wait until the peer has read all of it; False when it is gone first."""
+        self.flush()
+        proof = self._proofs.due(is_over=self.ended is not None)
+        self._ask_for_proof()
+        return await proof
+
+    def _ask_for_proof(self) -> None:
+        """A ping behind all that was said: its pong comes when the peer has read what was before it."""
+        if self._proofs.unasked and not self._unsent and self._socket.is_read:
+            self._socket.ping(self._proofs.ask())
 
     # --- watching over it ------------------------------------------------------------------------------
 
@@ -385,6 +384,7 @@ class Link:
         if self.ended is not None:
             return
         self.ended = Ended(code, reason, side)
+        self._proofs.give_up()
         self._no_timer()
         if self.sender is not None:
             self._registry.post(self, [LinkLost(link_id=self.link_id, reason=reason)])

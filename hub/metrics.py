@@ -47,6 +47,9 @@ class Metrics:
         self.inbox_letters = Gauge("hub_inbox_letters", "Letters that wait to be decided.", registry=r)
         self.overloads = Counter("hub_overloads", "Asks answered 503 because the inbox was full.", registry=r)
         self.storage_full = Gauge("hub_storage_full", "1 while the disk has no room.", registry=r)
+        self.disk_free_bytes = Gauge(
+            "hub_disk_free_bytes", "Free where the ledger lies; new tasks need free_bytes_min.", registry=r
+        )
         self.absence_seconds = Gauge(
             "hub_absence_seconds", "How long the hub's loop stood still in all its life.", registry=r
         )
@@ -77,6 +80,12 @@ class Metrics:
         )
         self.stream_runs = Gauge(
             "hub_stream_runs", "Runs under way that were asked for by Redis.", registry=r
+        )
+        self.webhook_deliveries = Counter(
+            "hub_webhook_deliveries", "Tries to tell a webhook of an event.", ["outcome"], registry=r
+        )
+        self.webhook_pending = Gauge(
+            "hub_webhook_pending", "Deliveries that webhooks still have to get.", registry=r
         )
         self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
         Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from hub.dispatcher import Dispatcher
     from hub.feed import Feed
     from hub.metrics import Metrics
+    from hub.notices.office import Notices
     from hub.ports import Clock
+    from hub.postman import Postman
     from hub.registry import Registry
     from hub.runs.plugins import PluginsKnown
     from hub.runs.scheduler import Scheduler
@@ -46,6 +48,7 @@ class Parts:
     queries: Queries
     tokens: Tokens
     mailboxes: Mailboxes
+    postman: Postman
     passing: PassingKept
     authority: Authority
     sessions: Sessions
@@ -63,3 +66,4 @@ class Parts:
     starting: Starting
     scheduler: Scheduler
     webhooks: Switchboard
+    notices: Notices

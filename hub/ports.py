@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
+from hub.core.dependencies import Outcome
 from hub.core.effects import AgentRecord, Change, Instance, TaskSaved
 from hub.core.task import Now, Task
 from protocol.ids import TaskId
@@ -105,3 +106,6 @@ class Ledger(Protocol):
 
     async def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
         """Rows for `Wants`, final tasks included."""
+
+    async def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        """How these stand: one outcome for each, also for those of which there is no row."""

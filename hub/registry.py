@@ -251,6 +251,10 @@ class Registry:
             for link in links.values():
                 link.flush()
 
+    def link(self, link_id: int) -> Link | None:
+        """This link, if it is still there."""
+        return self._links.get(link_id)
+
     def links(self) -> list[Link]:
         """All open links, the oldest first."""
         return list(self._links.values())

@@ -52,6 +52,11 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
     "turns_bytes": (0, 1 << 40),
     "streams_runs_max": (1, 10_000),
     "runs_kept_ms": (60 * SECOND, 366 * DAY),
+    "talk_kept_ms": (60 * SECOND, 3_660 * DAY),
+    "events_kept_ms": (60 * SECOND, 3_660 * DAY),
+    "tasks_kept_ms": (60 * SECOND, 3_660 * DAY),
+    "deliveries_kept_ms": (60 * SECOND, 366 * DAY),
+    "free_bytes_min": (0, 1 << 50),
 }
 """What each number may be; both ends are allowed."""
 
@@ -169,6 +174,18 @@ more."""
     """Letters decided and committed together."""
     ring_events: int = 20_000
     """Newest events of the feed kept in memory; older ones are read from the ledger."""
+
+    # --- what is kept, and for how long (docs/operations.md)
+    talk_kept_ms: int = 7 * DAY
+    """Progress and logs."""
+    events_kept_ms: int = 90 * DAY
+    """The log of events. What a webhook has still to be told stays longer."""
+    tasks_kept_ms: int = 90 * DAY
+    """Tasks and their results, from their end."""
+    deliveries_kept_ms: int = 30 * DAY
+    """What came of deliveries to webhooks."""
+    free_bytes_min: int = 256 * limits.MIB
+    """Below this much free disk no new task is taken, so that results of the old ones still find room."""
 
     # --- for the commands that talk to a hub
     url: str = ""

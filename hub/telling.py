@@ -36,6 +36,7 @@ from protocol.frames import TaskAck
 if TYPE_CHECKING:
     from hub.feed import Feed
     from hub.metrics import Metrics
+    from hub.postman import Postman
     from hub.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Teller:
         *,
         vault: Vault | None = None,
         ear: Ear | None = None,
+        postman: Postman | None = None,
     ) -> None:
         self._registry = registry
         self._feed = feed
@@ -86,6 +88,7 @@ class Teller:
         self._history = history
         self._vault = Vault() if vault is None else vault
         self._ear = ear
+        self._postman = postman
 
     def tell(self, turn: Turn, settled: Settled, committed: Committed, epoch: str) -> None:
         if self._history.is_kept:
@@ -93,6 +96,8 @@ class Teller:
         for effect in settled.effects:
             self._carry(effect)
         self._registry.flush()
+        if self._postman is not None:
+            self._postman.see(turn.changes, settled.effects)
         if self._feed.epoch != epoch:
             self._feed.renew_epoch(epoch)
         if committed.events or any(isinstance(effect, PassBy) for effect in settled.effects):

@@ -16,6 +16,7 @@ from typing import IO, Any, Final, get_args
 
 import msgspec
 
+from hub.core.dependencies import Outcome
 from hub.core.events import Event
 from hub.core.policy import Policy
 from hub.core.task import Now, Task
@@ -46,6 +47,8 @@ class TurnKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     letters: list[LetterKept]
     learned: tuple[Task, ...] = ()
     """Rows that the board was shown before."""
+    outcomes: tuple[Outcome, ...] = ()
+    """How others stood, of which no row was shown."""
 
 
 class StartKept(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
@@ -91,11 +94,25 @@ class TurnsKept:
     def keep_start(self, policy: Policy, loaded: Loaded, now: Now) -> None:
         self._append(StartKept(n=self._next(), now=now, policy=policy, loaded=loaded))
 
-    def keep(self, events: Sequence[Event], now: Now, rolls: list[float], learned: Sequence[Task]) -> None:
+    def keep(
+        self,
+        events: Sequence[Event],
+        now: Now,
+        rolls: list[float],
+        learned: Sequence[Task],
+        outcomes: Sequence[Outcome] = (),
+    ) -> None:
         letters = [
             LetterKept(type(event).__name__, msgspec.Raw(self._encoder.encode(event))) for event in events
         ]
-        turn = TurnKept(n=self._next(), now=now, rolls=rolls, letters=letters, learned=tuple(learned))
+        turn = TurnKept(
+            n=self._next(),
+            now=now,
+            rolls=rolls,
+            letters=letters,
+            learned=tuple(learned),
+            outcomes=tuple(outcomes),
+        )
         self._append(turn)
 
     def keep_refused(self, refused: frozenset[TaskId], found: Sequence[Task], *, is_abandoned: bool) -> None:

@@ -170,7 +170,7 @@ class WatcherSocket:
         if not self._talk.take(self._clock.now().ms):
             self._socket.hang_up(CloseCode.TOO_MANY_VIOLATIONS, "a watcher has nothing to say")
 
-    def hear_control(self) -> None:
+    def hear_control(self, pong: bytes = b"") -> None:
         """The socket's own guard has counted it."""
 
     def drained(self) -> None:

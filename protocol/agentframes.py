@@ -28,6 +28,7 @@ from protocol.members import (
     OptionalJson,
     OptionalObject,
     Percent,
+    PluginVersions,
     Resting,
     SlotKinds,
     StopProof,
@@ -65,6 +66,8 @@ class Identify(Frame, frozen=True, kw_only=True, tag="identify"):
         default_factory=dict
     )
     plugins: Words = ()
+    plugin_versions: PluginVersions = field(default_factory=dict)
+    """What version each of the plugins is, where they have one."""
     sdk: Word | None = None
     features: Words = ()
     holding: Holdings = field(default_factory=no_tuple)

@@ -57,7 +57,17 @@ from protocol.hubframes import (
     TaskReassign,
     TaskRevoke,
 )
-from protocol.members import EMPTY_OBJECT, NULL, AgentCard, FieldError, Frame, Held, Holding, StopProof
+from protocol.members import (
+    EMPTY_OBJECT,
+    NULL,
+    AgentCard,
+    FieldError,
+    Frame,
+    Held,
+    Holding,
+    Resting,
+    StopProof,
+)
 
 __all__ = [
     "AGENT_FRAMES",
@@ -97,6 +107,7 @@ __all__ = [
     "Ping",
     "Pong",
     "ResourceReport",
+    "Resting",
     "StateReport",
     "StateReportAck",
     "Status",

@@ -75,6 +75,7 @@ HOLDING_MAX: Final = 4096
 
 SLOTS_MAX: Final = 1024
 SLOT_KINDS_MAX: Final = 16
+SLOT_KIND_LENGTH_MAX: Final = 64
 """Kinds of slots of one agent: gpu, browser, big memory."""
 
 INTEGER_MAX: Final = 2**53 - 1

@@ -135,8 +135,12 @@ class Resting(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 SlotKinds = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)]],
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=limits.SLOT_KIND_LENGTH_MAX)],
+        Annotated[int, Meta(ge=1, le=limits.SLOTS_MAX)],
+    ],
     Meta(max_length=limits.SLOT_KINDS_MAX),
 ]
+PluginVersions = Annotated[dict[Word, Word], Meta(max_length=limits.CAPABILITIES_MAX)]
 Holdings = Annotated[tuple[Holding, ...], Meta(max_length=limits.HOLDING_MAX)]
 HeldList = Annotated[tuple[Held, ...], Meta(max_length=limits.HOLDING_MAX)]

@@ -1,4 +1,4 @@
-"""The `sidecar` command: connect, join, work, run, plugins, status, drain, doctor.
+"""The `sidecar` command: connect, join, work, run, plugins, status, pause, resume, drain, doctor.
 
 Owns the words of the command line and turns every `SidecarError` into its sentence and exit code. What a
 command needs is imported when it runs, so that `sidecar connect --help` stays quick.
@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from sidecar.commands import plugins, run, work
-from sidecar.commands.options import exits, named, of_crews, of_this_machine, say, settings_of
+from sidecar.commands import pause, plugins, run, work
+from sidecar.commands.options import exits, named, of_crews, of_owner, of_this_machine, say, settings_of
 
 
 def main() -> None:
@@ -34,6 +34,14 @@ def sidecar() -> None:
 @click.option("--capability", "capabilities", multiple=True, metavar="X", help="Something this agent can do.")
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="A label of this agent.")
 @click.option("--slots", type=int, metavar="N", help="How many tasks at a time [1].")
+@click.option(
+    "--slot-kind",
+    "slot_kinds",
+    multiple=True,
+    metavar="KIND=N",
+    help="Slots of a kind beside those, as gpu=1. May be given again.",
+)
+@of_owner
 @click.option("--health-port", type=int, metavar="P", help="Answer /health/live and /health/ready there.")
 @click.option("--health-host", metavar="HOST", help="Listen for probes on this address [127.0.0.1].")
 @click.option("--once", is_flag=True, default=None, help="Do one task and leave.")
@@ -51,6 +59,7 @@ def connect(hub_url: str | None, config: str | None, line: str | None, **flags: 
     sidecar connect wss://hub.example.org --agent-id build-1 --token-file token
     sidecar connect --command "/usr/bin/python3 /opt/work.py"
     sidecar connect --plugins shipped --model offline  crews, without key or network
+    sidecar connect --slot-kind gpu=1 --quiet-hours 22:00-07:00 --runs-per-day 50
     """
     with exits():
         # Split here, by the owner's own hand, and never given to a shell.
@@ -156,6 +165,8 @@ def doctor(hub_url: str | None, config: str | None, **flags: Any) -> None:
         sys.exit(worst)
 
 
+sidecar.add_command(pause.pause)
+sidecar.add_command(pause.resume)
 sidecar.add_command(plugins.command)
 sidecar.add_command(run.command)
 sidecar.add_command(work.command)

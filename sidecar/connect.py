@@ -35,6 +35,7 @@ from sidecar.history import History
 from sidecar.journal import JournalBook, JournalBroken, JournalFull
 from sidecar.journal_file import JournalFile
 from sidecar.line import Line, Place, is_exposed, is_local
+from sidecar.owner import Owner
 from sidecar.plugins_at_hand import Offer
 from sidecar.redial import Window
 from sidecar.runners.warm import CHILD
@@ -81,7 +82,9 @@ def offer_of(settings: Settings, at_hand: Offer) -> Offer:
     most = limits.CAPABILITIES_MAX
     plugins = sorted({*settings.commands, *at_hand.plugins})
     capabilities = dict.fromkeys((*settings.capabilities, *at_hand.capabilities))
-    return Offer(tuple(plugins)[:most], tuple(capabilities)[:most])
+    names = tuple(plugins)[:most]
+    versions = {name: at_hand.versions[name] for name in names if name in at_hand.versions}
+    return Offer(names, tuple(capabilities)[:most], versions)
 
 
 def card_of(settings: Settings, instance_id: InstanceId, at_hand: Offer = NOTHING) -> Identify:
@@ -95,8 +98,10 @@ def card_of(settings: Settings, instance_id: InstanceId, at_hand: Offer = NOTHIN
         instance_id=instance_id,
         boot_id=secrets.token_hex(8),
         slots=settings.slots,
+        slot_kinds=settings.seats_by_kind,
         labels={"host": socket.gethostname(), "os": platform.system().lower(), **settings.labels},
         plugins=offer.plugins,
+        plugin_versions=dict(offer.versions),
         sdk=f"crewhub/{_version()}",
         features=V2_FEATURES,
     )
@@ -199,13 +204,13 @@ class Sidecar:
                 f"sidecar `{self.settings.agent_id}` works for {place.url} (Ctrl-C finishes and leaves)"
             )
             async with asyncio.TaskGroup() as tasks:
-                keeping = [tasks.create_task(self._keep_status())]
+                keeping = [tasks.create_task(self._keep_status()), tasks.create_task(self.owner.watch())]
                 if self.equipment.at_hand is not None:
                     keeping.append(tasks.create_task(self.equipment.at_hand.watch()))
                 await self.agent.run(self.line, self.runs)
                 for one in keeping:
                     one.cancel()
-            self.folder.keep_status(self.status("stopped"))
+            self._keep(self.status("stopped"))
             if self.agent.gave_up is None:
                 return self._exit_code
             fresh = await asyncio.to_thread(self._another_token, place)
@@ -221,7 +226,10 @@ class Sidecar:
         card = card_of(settings, self.book.instance_id, NOTHING if at_hand is None else at_hand.offer)
         if at_hand is not None:
             at_hand.changed = self._plugins_changed
-        self.desk = Desk(card, self.book.memory, self.runs.accepts, once=settings.once)
+        self.owner = Owner(self.folder, settings.rules, self.clock, self._post)
+        self.desk = Desk(
+            card, self.book.memory, self.runs.accepts, once=settings.once, house=self.owner.house
+        )
         self.agent = Agent(
             self.desk,
             self.book,
@@ -251,7 +259,8 @@ class Sidecar:
         self.agent.post(event)
 
     def _plugins_changed(self, at_hand: Offer) -> None:
-        self._post(PluginsChanged(*offer_of(self.settings, at_hand)))
+        offer = offer_of(self.settings, at_hand)
+        self._post(PluginsChanged(offer.plugins, offer.capabilities, dict(offer.versions)))
         self._status_changed.set()
 
     def _another_token(self, place: Place) -> Place | None:
@@ -306,7 +315,10 @@ class Sidecar:
             return Readiness(False, {"error": "not connected to the hub", "dials": self.line.dials})
         if not self.desk.is_taking_work:
             return Readiness(False, {"error": "draining", "runs": self.desk.runs_in_hand})
-        return Readiness(True, {"agent_id": self.settings.agent_id, "runs": self.desk.runs_in_hand})
+        told: dict[str, Any] = {"agent_id": self.settings.agent_id, "runs": self.desk.runs_in_hand}
+        if (resting := self.owner.resting) is not None:
+            told["resting"] = resting  # as its owner wants it: nothing that a probe should mend
+        return Readiness(True, told)
 
     def status(self, state: str | None = None) -> dict[str, Any]:
         """The whole truth, without secrets, for `sidecar status`."""
@@ -314,12 +326,13 @@ class Sidecar:
         at_hand = self.equipment.at_hand
         return {
             "agent_id": self.settings.agent_id,
-            "state": state or ("ready" if ready.is_ready else "not_ready"),
-            "reason": ready.members.get("error"),
+            "state": state or self._state_word(ready),
+            "reason": ready.members.get("error") or ready.members.get("resting"),
             "hub": self.line.place.url,
             "pid": os.getpid(),
             "instance_id": self.book.instance_id,
             "slots": self.settings.slots,
+            "slot_kinds": self.settings.seats_by_kind,
             "plugins": [] if at_hand is None else at_hand.listed,
             "broken_plugins": [] if at_hand is None else [one.sentence for one in at_hand.found.troubles],
             "runs": self.desk.runs_in_hand,
@@ -340,6 +353,12 @@ class Sidecar:
             ],
         }
 
+    @staticmethod
+    def _state_word(ready: Readiness) -> str:
+        if not ready.is_ready:
+            return "not_ready"
+        return "resting" if "resting" in ready.members else "ready"
+
     def _loading_status(self) -> dict[str, Any]:
         """While there is no line and no desk."""
         return {
@@ -351,9 +370,14 @@ class Sidecar:
             "written_at": date_of(self.clock.now().wall_ms),
         }
 
+    def _keep(self, status: dict[str, Any]) -> None:
+        """What the next process, and the commands of this machine, may know."""
+        self.owner.keep()
+        self.folder.keep_status(status)
+
     async def _keep_status(self) -> None:
         while True:
-            self.folder.keep_status(self.status())
+            self._keep(self.status())
             await self.clock.sleep(STATUS_EVERY_MS)
             await self._status_changed.wait()
             self._status_changed.clear()

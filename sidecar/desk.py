@@ -15,31 +15,26 @@ from msgspec.structs import replace
 from protocol import frames, limits
 from protocol.frames import HubFrame
 from protocol.ids import Generation, Seq, TaskId
+from sidecar import events
 from sidecar.draft import Draft
 from sidecar.effects import DeskAnswer, GiveAnswer, HangUp, Leave, Say, StartRun, StopRun
-from sidecar.endings import answered_facts, asked_fact, ending_fact, never_ran, order_of, step_fact
-from sidecar.events import (
-    DeskEvent,
-    DrainRequested,
-    HubSaid,
-    LinkLost,
-    LinkOpened,
-    Now,
-    PluginsChanged,
-    Restarted,
-    RunEnded,
-    RunReported,
-    StopRequested,
-    StorageFilled,
-    StorageFreed,
-    TalkDropped,
-    TimePassed,
+from sidecar.endings import (
+    answered_facts,
+    asked_fact,
+    died_with_the_sidecar,
+    ending_fact,
+    never_ran,
+    order_of,
+    step_fact,
 )
-from sidecar.hands import Hand, Run, held_of, holding_of
+from sidecar.events import DeskEvent, Gossip, Now
+from sidecar.hands import Hand, Run, held_of, holding_of, seats_of, why_no_seat
+from sidecar.house import House
 from sidecar.leaving import Leaving
 from sidecar.memory import TOMBSTONES_MAX, EpochHeard, MarkHeard, Memory, Receipted, Renumbered
 from sidecar.passing import Talk
 from sidecar.runners.contract import Asked, Order, Rejection, StepDone, StopReason
+from sidecar.wording import line_of
 
 UNRECEIPTED_MAX: Final = 2 * limits.SLOTS_MAX
 """Facts without a receipt. A hub that goes on assigning and gives no receipts is hung up on."""
@@ -58,8 +53,10 @@ class Desk:
         accepts: Callable[[Order], Rejection | None],
         *,
         once: bool = False,
+        house: House | None = None,
     ) -> None:
         self._card = card
+        self._house = house or House()
         self._memory = memory
         self._accepts = accepts
         self._leaving = Leaving(once=once)
@@ -74,50 +71,64 @@ class Desk:
 
     # --- the verbs ----------------------------------------------------------------------------------------
 
-    def handle(self, event: DeskEvent, now: Now) -> DeskAnswer:  # noqa: C901, PLR0912  a flat table
+    def handle(self, event: DeskEvent, now: Now) -> DeskAnswer:
         """Decide what follows. Make the records durable, and only then perform the effects, in order."""
         self._draft.begin(now)
+        self._house.look(now)
+        self._take_in(event)
+        self._house.look(now)
+        if self._draft.is_open and self._house.has_news:
+            self._draft.say(self.heartbeat())
+        if self._leaving.is_time(
+            has_runs=bool(self._hands), has_facts=bool(self._memory.facts), has_link=self._has_link
+        ):
+            self._draft.effect(Leave("nothing is left to do"))
+        return self._draft.answer()
+
+    def _take_in(self, event: DeskEvent) -> None:  # noqa: C901, PLR0912  a flat table
         match event:
-            case HubSaid():
+            case events.HubSaid():
                 self._hear(event.link_id, event.frame)
-            case RunEnded():
+            case events.RunEnded():
                 self._end_run(event)
-            case RunReported():
+            case events.RunReported():
                 self._hear_run(event)
-            case TalkDropped():
+            case events.TalkDropped():
                 self._lose_talk(event)
-            case LinkOpened():
+            case events.LinkOpened():
                 self._has_link = True
                 self._draft.link_id, self._draft.is_open = event.link_id, False
                 self._draft.effect(Say(event.link_id, self.identify()))
-            case LinkLost():
+            case events.LinkLost():
                 self._has_link = self._has_link and event.link_id != self._draft.link_id
                 self._draft.is_open = self._draft.is_open and self._has_link
-            case TimePassed():
-                self._draft.say(*self._talk.say(now.mono_ms))
-            case Restarted():
-                self._fail_what_died()
-            case DrainRequested():
+            case events.TimePassed():
+                self._draft.say(*self._talk.say(self._draft.now.mono_ms))
+            case events.Restarted():
+                for fact in died_with_the_sidecar(self._memory.live):
+                    self._draft.note(fact)
+            case events.DrainRequested():
                 self._drain()
-            case StopRequested():
+            case events.StopRequested():
                 self._stop_all()
-            case StorageFilled():
+            case events.StorageFilled():
                 self._is_storage_full = True
                 self._draft.say(frames.Draining())
-            case StorageFreed():
+            case events.StorageFreed():
                 self._is_storage_full = False
                 self._redial("the journal has room again")
-            case PluginsChanged():
-                self._card = replace(self._card, plugins=event.plugins, capabilities=event.capabilities)
+            case events.PluginsChanged():
+                self._card = event.on(self._card)
                 self._redial("the plugins have changed", retry_in_ms=0)
+            case events.OwnerLooked():
+                self._house.hear(event.pause, event.load)
             case _:
                 assert_never(event)
-        self._leave_when_done()
-        return self._draft.answer()
 
     def next_deadline(self) -> int | None:
         """The monotonic time at which `TimePassed` has something to do."""
-        return self._talk.due_ms() if self._draft.is_open else None
+        talk_ms = self._talk.due_ms() if self._draft.is_open else None
+        return min((due for due in (talk_ms, self._house.due_ms()) if due is not None), default=None)
 
     def identify(self) -> frames.Identify:
         """The first frame of the newest link."""
@@ -126,6 +137,7 @@ class Desk:
             connection=self._draft.link_id,
             seq_next=self._memory.seq_oldest,
             hub_epoch=self._memory.hub_epoch,
+            resting=self._house.said(),
             holding=self.holding(),
         )
 
@@ -138,7 +150,8 @@ class Desk:
         return frames.Heartbeat(
             as_of_seq=Seq(self._memory.seq_next - 1),
             tasks=held_of(self.holding()),
-            load=len(self._hands) / self._card.slots,
+            load=len(self._hands) / seats_of(self._card),
+            resting=self._house.said(),
         )
 
     @property
@@ -156,6 +169,8 @@ class Desk:
             return  # a ghost of an older link
         if not self._draft.is_open and not isinstance(frame, frames.Identified | frames.ErrorFrame):
             self._draft.remark("said_before_identified")
+            return
+        if isinstance(frame, Gossip):
             return
         match frame:
             case frames.TaskAck():
@@ -184,12 +199,8 @@ class Desk:
                 | frames.StateReportAck()
             ):
                 self._draft.remark("v1_frame_ignored", frame.task_id)
-            case frames.MessageDelivered() | frames.MessageSent() | frames.StatusChanged():
-                pass  # for other agents' eyes: this sidecar has no use for chat
-            case frames.StatusUpdated() | frames.Pong() | frames.Agents():
-                pass
-            case frames.AgentJoined() | frames.AgentLeft():
-                pass
+            case frames.MessageDelivered():
+                self._draft.remark("message", detail=line_of(frame))
             case _:
                 assert_never(frame)
 
@@ -243,19 +254,23 @@ class Desk:
             self._draft.effect(HangUp(self._draft.link_id, "receipts are overdue"))
             return
         self._supersede(task_id)
-        order = order_of(assign, generation)
+        order = self._house.bounded(order_of(assign, generation))
         why_not = self._why_not(order)
         if why_not is not None:
             self._draft.note(frames.TaskRejected(task_id=task_id, generation=generation, reason=why_not))
             return
         self._draft.note(frames.TaskAccepted(task_id=task_id, generation=generation))
+        self._house.note_start(self._draft.now.wall_ms)
         self._take(Run(order))
 
     def _why_not(self, order: Order) -> str | None:
         if self._leaving.is_draining:
             return "draining"
-        if order.task_id not in self._hands and len(self._hands) >= self._card.slots:
-            return "busy"
+        if self._house.resting is not None:
+            return "policy"
+        no_seat = why_no_seat(order, self._hands, self._card)
+        if no_seat is not None:
+            return no_seat
         rejection = self._accepts(order)
         return None if rejection is None else rejection.reason
 
@@ -319,7 +334,7 @@ class Desk:
 
     # --- what the runs say --------------------------------------------------------------------------------
 
-    def _hear_run(self, said: RunReported) -> None:
+    def _hear_run(self, said: events.RunReported) -> None:
         hand = self._hands.get(said.task_id)
         if hand is None or hand.running.generation != said.generation:
             return  # its end was told before
@@ -340,12 +355,12 @@ class Desk:
             if self._draft.is_open:
                 self._draft.say(*self._talk.say_of(run.task_id, self._draft.now.mono_ms))
 
-    def _lose_talk(self, dropped: TalkDropped) -> None:
+    def _lose_talk(self, dropped: events.TalkDropped) -> None:
         hand = self._hands.get(dropped.task_id)
         if hand is not None and hand.running.generation == dropped.generation:
             self._talk.lose(dropped.task_id, dropped.generation, dropped.count)
 
-    def _end_run(self, ended: RunEnded) -> None:
+    def _end_run(self, ended: events.RunEnded) -> None:
         hand = self._hands[ended.task_id]
         run = hand.running
         assert run.generation == ended.generation, "one run of a task at a time"
@@ -362,13 +377,6 @@ class Desk:
 
     # --- what people, the disk and time say ---------------------------------------------------------------
 
-    def _fail_what_died(self) -> None:
-        for task_id, generations in list(self._memory.live.items()):
-            for generation in generations:
-                self._draft.note(
-                    frames.TaskFailed(task_id=task_id, generation=generation, error="sidecar_crash")
-                )
-
     def _drain(self) -> None:
         if self._leaving.drain():
             self._draft.say(frames.Draining())
@@ -384,9 +392,3 @@ class Desk:
         """A fresh identify is how a hub learns what we take from now on. Runs go on meanwhile, as always."""
         if self._has_link:
             self._draft.effect(HangUp(self._draft.link_id, reason, retry_in_ms))
-
-    def _leave_when_done(self) -> None:
-        if self._leaving.is_time(
-            has_runs=bool(self._hands), has_facts=bool(self._memory.facts), has_link=self._has_link
-        ):
-            self._draft.effect(Leave("nothing is left to do"))

@@ -5,6 +5,7 @@ Owns the bounds of what a run may say as a fact. Pure; numbers nothing (`desk.py
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from protocol import limits
@@ -28,6 +29,9 @@ from sidecar.wording import clean_count, clean_json, clean_json_or_none, clean_o
 ERROR_LENGTH_MAX: Final = 8 * limits.KIB
 """Characters of an error on the wire: the runner's own bound lies below, a stranger's may not."""
 
+OWNERS_CAP: Final = "; that is as long as the owner of this sidecar lets a run take"
+"""Behind the error of a run whose time the owner's own rule has cut."""
+
 
 def order_of(assign: TaskAssign, generation: Generation) -> Order:
     """What a runner needs to know of an assign."""
@@ -39,6 +43,7 @@ def order_of(assign: TaskAssign, generation: Generation) -> Order:
         description=assign.description,
         metadata=bytes(assign.metadata),
         plugin=assign.plugin,
+        slot=assign.slot or "",
         inputs=None if assign.inputs is None else bytes(assign.inputs),
         time_left_ms=assign.deadline_ms,
         done=None if assign.done is None else bytes(assign.done),
@@ -56,11 +61,14 @@ def ending_fact(run: Run, outcome: Outcome, result_bytes_max: int) -> FactFrame:
         case Failed(cause="result_too_big"):
             return _without_result(run, "result_too_big", outcome.error)
         case Failed():
+            is_timeout = outcome.cause == "timeout"
+            error = outcome.error + OWNERS_CAP if is_timeout and run.order.is_cut_by_owner else outcome.error
             return TaskFailed(
                 task_id=task_id,
                 generation=generation,
-                error=clean_text(outcome.error, ERROR_LENGTH_MAX),
-                reason="timeout" if outcome.cause == "timeout" else None,
+                error=clean_text(error, ERROR_LENGTH_MAX),
+                reason="timeout" if is_timeout else None,
+                fault=fault_of(run, outcome),
                 retryable=outcome.retryable,
                 retry_after_ms=clean_count(outcome.retry_after_ms),
             )
@@ -76,6 +84,17 @@ def ending_fact(run: Run, outcome: Outcome, result_bytes_max: int) -> FactFrame:
             )
         case _:
             assert_never(outcome)
+
+
+def fault_of(run: Run, failed: Failed) -> str | None:
+    """Whose fault it is, as far as can be told from here; None: the work's."""
+    match failed.cause:
+        case "timeout":
+            return "policy" if run.order.is_cut_by_owner else "time"
+        case "machine":
+            return "infrastructure"
+        case _:
+            return None
 
 
 def _completed(run: Run, outcome: Finished, result_bytes_max: int) -> FactFrame:
@@ -107,6 +126,15 @@ def _without_result(run: Run, error: str, sentence: str) -> TaskFailed:
 def never_ran(task_id: TaskId, generation: Generation) -> TaskStopped:
     """The ending of a generation that was withdrawn before anything of it was started."""
     return TaskStopped(task_id=task_id, generation=generation, how="was_not_running")
+
+
+def died_with_the_sidecar(live: Mapping[TaskId, tuple[Generation, ...]]) -> list[TaskFailed]:
+    """The endings of what the journal calls live, said by the next process."""
+    return [
+        TaskFailed(task_id=task_id, generation=generation, error="sidecar_crash")
+        for task_id, generations in live.items()
+        for generation in generations
+    ]
 
 
 def asked_fact(run: Run, asked: Asked) -> InputRequired:

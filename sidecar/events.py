@@ -8,8 +8,19 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from protocol.frames import HubFrame
+from protocol.frames import (
+    AgentJoined,
+    AgentLeft,
+    Agents,
+    HubFrame,
+    Identify,
+    MessageSent,
+    Pong,
+    StatusChanged,
+    StatusUpdated,
+)
 from protocol.ids import Generation, TaskId
 from sidecar.runners.contract import Outcome, Report
 
@@ -19,6 +30,12 @@ class Now(NamedTuple):
 
     mono_ms: int
     wall_ms: int
+
+
+class Pause(NamedTuple):
+    """The owner wants no new work, until then (unix ms) or until told otherwise."""
+
+    until: int | None = None
 
 
 class Restarted(Struct, frozen=True):
@@ -89,11 +106,28 @@ class PluginsChanged(Struct, frozen=True):
 
     plugins: tuple[str, ...]
     capabilities: tuple[str, ...]
+    versions: dict[str, str] = {}
+
+    def on(self, card: Identify) -> Identify:
+        """The card that says so."""
+        return replace(
+            card, plugins=self.plugins, capabilities=self.capabilities, plugin_versions=self.versions
+        )
+
+
+class OwnerLooked(Struct, frozen=True):
+    """What the owner's switch says, and how loaded the machine is (load average per core)."""
+
+    pause: Pause | None
+    load: float = 0.0
 
 
 class TimePassed(Struct, frozen=True):
     """`next_deadline()` has come."""
 
+
+Gossip = MessageSent | StatusChanged | StatusUpdated | Pong | Agents | AgentJoined | AgentLeft
+"""What a hub says for other agents' eyes, and answers to what a sidecar never asks."""
 
 DeskEvent: TypeAlias = (
     Restarted
@@ -108,5 +142,6 @@ DeskEvent: TypeAlias = (
     | StorageFilled
     | StorageFreed
     | PluginsChanged
+    | OwnerLooked
     | TimePassed
 )

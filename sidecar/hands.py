@@ -5,10 +5,10 @@ Owns what the desk must know of a run and forgets when the process dies. Decides
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from protocol.frames import Held, Holding
+from protocol.frames import Held, Holding, Identify
 from protocol.ids import Generation, RequestId, TaskId
 from sidecar.memory import Memory
 from sidecar.runners.contract import Asked, Order, StopReason
@@ -67,6 +67,24 @@ class Hand:
 
     def runs(self) -> tuple[Run, ...]:
         return (self.running,) if self.waiting is None else (self.running, self.waiting)
+
+
+def seats_of(card: Identify) -> int:
+    """All seats, of whatever kind."""
+    return card.slots + sum(card.slot_kinds.values())
+
+
+def why_no_seat(order: Order, hands: Mapping[TaskId, Hand], card: Identify) -> str | None:
+    """The wire's word when no slot is free of the kind that the order takes: the pools are apart, so work for
+    a gpu never waits behind other work, nor takes its place.
+    """
+    seats = card.slot_kinds.get(order.slot, 0) if order.slot else card.slots
+    if not seats:
+        return "missing_capability"
+    taken = sum(
+        hand.running.order.slot == order.slot for task_id, hand in hands.items() if task_id != order.task_id
+    )
+    return "busy" if taken >= seats else None
 
 
 def held_of(holding: Iterable[Holding]) -> tuple[Held, ...]:

@@ -24,7 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class History:
-    """Appends one line a start, a finish with a result, and a receipt. A `None` path writes nothing.
+    """Appends one line a start, a finish with a result, an end without one, and a receipt. A `None` path
+    writes nothing.
 
     `process` names the instance: the key of a receipt is the number of its fact, which only that knows.
     """
@@ -42,6 +43,8 @@ class History:
             match letter:
                 case RunEnded(outcome=Finished(result=result)):
                     self._note("finish", letter.task_id, letter.generation, msgspec.Raw(result))
+                case RunEnded():
+                    self._note("finish", letter.task_id, letter.generation, kind="fail")
                 case HubSaid(frame=TaskAck() as ack) if ack.seq is not None:
                     self._note("ack", ack.task_id, ack.generation, ack.status, str(ack.seq))
                 case _:
@@ -70,6 +73,7 @@ class History:
         generation: int | None,
         value: object = None,
         key: str | None = None,
+        kind: Literal["ok", "fail"] = "ok",
     ) -> None:
         if self._file is None:
             return
@@ -78,7 +82,7 @@ class History:
             "t": monotonic_ns(),
             "p": self._process,
             "n": self._count,
-            "type": "ok",
+            "type": kind,
             "f": deed,
         }
         members = {"key": key, "task": task, "gen": generation, "value": value}

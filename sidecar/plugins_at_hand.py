@@ -12,8 +12,9 @@ import importlib.util
 import logging
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from plugins.contract import Found, Trouble
@@ -67,6 +68,7 @@ class Offer(NamedTuple):
 
     plugins: tuple[str, ...]
     capabilities: tuple[str, ...]
+    versions: Mapping[str, str] = MappingProxyType({})
 
 
 def folders_of(words: Sequence[str]) -> list[Path]:
@@ -120,7 +122,8 @@ class PluginsAtHand:
             word for plugin in plugins.values() for word in plugin.manifest.capabilities
         )
         most = limits.CAPABILITIES_MAX
-        return Offer(tuple(plugins)[:most], tuple(capabilities)[:most])
+        versions = {name: plugins[name].manifest.version for name in tuple(plugins)[:most]}
+        return Offer(tuple(versions), tuple(capabilities)[:most], versions)
 
     @property
     def listed(self) -> list[str]:

@@ -16,9 +16,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from protocol import limits
 from sidecar.errors import SettingsError
+from sidecar.house_rules import LOAD_MAX, RUN_MINUTES_MAX, RUNS_MAX, BadRule, HouseRules, rules_of
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
     "slots": (1, limits.SLOTS_MAX),
+    "runs_per_hour": (0, RUNS_MAX),
+    "runs_per_day": (0, RUNS_MAX),
+    "run_minutes_max": (0, RUN_MINUTES_MAX),
     "health_port": (0, 65_535),
     "drain_ms": (0, 24 * 3_600_000),
     "retry_least_ms": (1, 60_000),
@@ -68,6 +72,8 @@ class Settings:
     capabilities: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     slots: int = 1
+    slot_kinds: dict[str, str] = field(default_factory=dict)
+    """Further slots for tasks that name the kind, `gpu=1`: such a task takes one of these and no other."""
     command: tuple[str, ...] = ()
     """The program of the command runner, argument by argument; never a shell's line."""
     commands: dict[str, Any] = field(default_factory=dict)
@@ -94,6 +100,19 @@ class Settings:
     crew_environment: tuple[str, ...] = ()
     """Further variables of the sidecar's own environment that crews may see."""
 
+    # --- the owner's rules: while one holds no work is taken, and what is in hand goes on
+    quiet_hours: tuple[str, ...] = ()
+    """`22:00-07:00`, or with days `mon-fri 09:00-17:00`, `sat+sun 00:00-24:00`."""
+    time_zone: str = ""
+    """In which quiet hours are meant, as `Europe/Berlin`. Empty: this machine's; containers have UTC."""
+    runs_per_hour: int = 0
+    runs_per_day: int = 0
+    """How many runs may begin in any such time; 0: as many as come."""
+    run_minutes_max: int = 0
+    """How long a run may take at most, whatever a task says; 0: as long as the hub lets it."""
+    load_max: float = 0.0
+    """Load average per core above which no work is taken; 0: at any load."""
+
     # --- this process
     state_dir: Path | None = None
     """Folder (0700) of journal, token and lock; None: one a name below `state_root()`."""
@@ -115,18 +134,65 @@ class Settings:
     """Where the sidecar writes its part of the checker's history; None: nowhere."""
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_names()
+        self._check_seats()
+        try:
+            assert self.rules is not None
+        except BadRule as error:
+            raise SettingsError(str(error)) from error
+
+    def _check_numbers(self) -> None:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if not least <= value <= most:
                 raise SettingsError(f"{name} is {value}, and must be from {least} to {most}")
         if self.retry_least_ms > self.retry_most_ms:
             raise SettingsError("retry_least_ms is above retry_most_ms")
+        if not 0.0 <= self.load_max <= LOAD_MAX:  # no number is neither
+            raise SettingsError(f"load_max is {self.load_max}, and must be from 0 to {LOAD_MAX:g}")
+
+    def _check_names(self) -> None:
         if len(self.agent_id) > limits.AGENT_ID_LENGTH_MAX or AGENT_ID_FORBIDDEN & set(self.agent_id):
             raise SettingsError(
                 f"agent_id has at most {limits.AGENT_ID_LENGTH_MAX} characters and no control characters"
             )
         if self.agent_id == "broadcast":
             raise SettingsError("agent_id `broadcast` is taken: it is the address of everybody")
+
+    def _check_seats(self) -> None:
+        seats = self.slots
+        if len(self.slot_kinds) > limits.SLOT_KINDS_MAX:
+            raise SettingsError(
+                f"slot_kinds names {len(self.slot_kinds)}; {limits.SLOT_KINDS_MAX} are allowed"
+            )
+        for kind, number in self.slot_kinds.items():
+            if len(kind) > limits.SLOT_KIND_LENGTH_MAX or AGENT_ID_FORBIDDEN & set(kind):
+                raise SettingsError(f"slot_kinds: `{kind[:80]}` is no name for a kind of slots")
+            if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= limits.SLOTS_MAX):
+                raise SettingsError(
+                    f"slot_kinds: `{kind}={number}`, and must be from 1 to {limits.SLOTS_MAX}"
+                )
+            seats += int(number)
+        if seats > limits.SLOTS_MAX:
+            raise SettingsError(f"{seats} slots of all kinds, and one sidecar has at most {limits.SLOTS_MAX}")
+
+    @property
+    def seats_by_kind(self) -> dict[str, int]:
+        """Slots beside the ordinary ones."""
+        return {kind: int(number) for kind, number in self.slot_kinds.items()}
+
+    @property
+    def rules(self) -> HouseRules:
+        """The owner's rules, read."""
+        return rules_of(
+            quiet=self.quiet_hours,
+            runs_per_hour=self.runs_per_hour,
+            runs_per_day=self.runs_per_day,
+            run_minutes_max=self.run_minutes_max,
+            load_max=self.load_max,
+            time_zone=self.time_zone,
+        )
 
     @property
     def folder(self) -> Path:

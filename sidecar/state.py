@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sidecar.errors import StateError
+from sidecar.events import Pause
 
 
 class KeptToken(msgspec.Struct, frozen=True):
@@ -23,6 +25,12 @@ class KeptToken(msgspec.Struct, frozen=True):
 
     hub_url: str
     token: str
+
+
+class KeptPause(msgspec.Struct, frozen=True):
+    """The owner's switch."""
+
+    until: int | None = None
 
 
 class StateFolder:
@@ -110,6 +118,46 @@ class StateFolder:
         except (OSError, msgspec.MsgspecError):
             return None
         return found if isinstance(found, dict) else None
+
+    # --- the owner's switch, and what was begun
+
+    def keep_pause(self, pause: Pause) -> None:
+        """No new work from now on, whoever runs or will run here."""
+        try:
+            self._write("pause.json", msgspec.json.encode({"until": pause.until}))
+        except OSError as error:
+            raise StateError(f"the pause cannot be kept in {self.path}: {error.strerror}") from error
+
+    def forget_pause(self) -> bool:
+        """Work is taken again; False when it was not paused."""
+        try:
+            (self.path / "pause.json").unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StateError(f"the pause in {self.path} cannot be ended: {error.strerror}") from error
+        return True
+
+    def kept_pause(self) -> Pause | None:
+        """What the owner wants. A file that cannot be read is still a wish for peace."""
+        try:
+            found = msgspec.json.decode((self.path / "pause.json").read_bytes(), type=KeptPause)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError):
+            return Pause()
+        return Pause(found.until)
+
+    def keep_starts(self, starts: Sequence[int]) -> None:
+        """When runs were begun, for the limits of the next process; on a full disk it has to do without."""
+        with contextlib.suppress(OSError):
+            self._write("starts.json", msgspec.json.encode(starts))
+
+    def kept_starts(self) -> list[int]:
+        try:
+            return msgspec.json.decode((self.path / "starts.json").read_bytes(), type=list[int])
+        except (OSError, msgspec.MsgspecError):
+            return []
 
     def _write(self, name: str, data: bytes) -> None:
         """Whole or not at all, and only for us."""

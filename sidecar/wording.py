@@ -5,10 +5,16 @@ Owns the cleaning of text and the judging of JSON that runners hand over. Pure.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Raw
 
+from protocol.frames import MessageDelivered
 from protocol.limits import INTEGER_MAX
 from protocol.rawjson import FLAW_SENTENCES, Flaw, judge
+
+MESSAGE_SHOWN_MAX: Final = 500
+"""Characters of a message's payload in the log: what it is about, not the whole of it."""
 
 
 def clean_text(text: str, length_max: int) -> str:
@@ -42,6 +48,13 @@ def clean_object_or_none(text: bytes | None, bytes_max: int) -> Raw | None:
 def clean_count(number: int | None) -> int | None:
     """A whole number that every reader keeps exact."""
     return None if number is None else max(0, min(number, INTEGER_MAX))
+
+
+def line_of(message: MessageDelivered) -> str:
+    """A message as a line of the log."""
+    payload = bytes(message.payload).decode(errors="replace")
+    shown = payload if len(payload) <= MESSAGE_SHOWN_MAX else payload[:MESSAGE_SHOWN_MAX] + "…"
+    return f"{message.message_type} {message.id} from {message.from_}: {shown}"
 
 
 def clean_percent(number: float | None) -> float | None:

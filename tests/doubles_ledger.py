@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from hub.core.dependencies import Outcome
 from hub.core.task import Now
 from hub.ports import Batch, Committed, Found, Loaded, StorageBroken, StorageFull
 from protocol.ids import TaskId
@@ -58,3 +59,6 @@ class WaitingLedger:
 
     async def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
         return self.durable.find(tasks, keys)
+
+    async def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        return self.durable.look_up(tasks)

@@ -1,30 +1,24 @@
 """What callers may send: the bodies of the API as types, strict and bounded.
 
-Owns their fields and their limits, and turns a body into the `Spec` of a task. The OpenAPI document is
-generated from these types. Never reads a request and never asks the board.
+Owns their fields, their limits and the checks that they share; what a task may ask for is in
+`bodies_tasks.py`. The OpenAPI document is generated from these types. Never reads a request and never asks
+the board.
 """
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from hub.api.problems import Problem, invalid_field
 from hub.auth import Role
-from hub.core.task import Priority, Spec
 from protocol import limits
-from protocol.ids import AgentId, RequestId, TaskId
+from protocol.ids import RequestId, TaskId
 from protocol.rawjson import FLAW_SENTENCES, Flaw, judge
 
-ATTEMPTS_MAX: Final = 100
-TIMEOUT_MS_MAX: Final = 7 * 86_400_000
-"""A run may take a week (reliability §3.3)."""
-
 KEY_LENGTH_MAX: Final = 255
-BATCH_TASKS_MAX: Final = 5_000
 LABELS_MAX: Final = 64
 
 ANSWER_BYTES_MAX: Final = 64 * limits.KIB
@@ -44,9 +38,6 @@ NO_CREDENTIALS: Final = (
 TRACE_LENGTH_MAX: Final = limits.NAME_LENGTH_MAX
 """A `traceparent` has 55 characters; a longer header is somebody else's and is left out, as W3C asks."""
 
-PUSH_ATTEMPTS: Final = 1
-TASK_ATTEMPTS: Final = 3
-
 # msgspec (seen with 0.22) reads `Raw | None` as null and nothing else: to it such a member is `Raw`, with a
 # default that it does not check, and null arrives as the text `null`.
 if TYPE_CHECKING:
@@ -58,62 +49,8 @@ AgentName = Annotated[str, Meta(min_length=1, max_length=limits.AGENT_ID_LENGTH_
 AgentNameOrNothing = Annotated[str, Meta(max_length=limits.AGENT_ID_LENGTH_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_LENGTH_MAX)]
 Key = Annotated[str, Meta(min_length=1, max_length=KEY_LENGTH_MAX)]
-Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
-Milliseconds = Annotated[int, Meta(ge=1, le=TIMEOUT_MS_MAX)]
 WallMs = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 Labels = Annotated[dict[str, Name], Meta(max_length=LABELS_MAX)]
-Capabilities = Annotated[tuple[Name, ...], Meta(max_length=limits.CAPABILITIES_MAX)]
-
-
-class PushTaskBody(Struct, frozen=True, kw_only=True):
-    """POST /api/admin/push-task: to one named agent.
-
-    `agent_id` and `description` are required; their absence has an answer of its own in the contract, so it
-    is the endpoint that asks for them.
-    """
-
-    agent_id: AgentNameOrNothing | None = None
-    description: str | None = None
-    metadata: OptionalRaw = None
-    plugin: Name | None = None
-    inputs: OptionalRaw = None
-    attempts_max: Attempts | None = None
-    timeout_ms: Milliseconds | None = None
-    idempotency_key: Key | None = None
-    stream_id: Key | None = None
-    queue: bool | None = None
-
-
-class TaskBody(Struct, frozen=True, kw_only=True):
-    """POST /api/tasks: to whoever can. `description` is required (its absence is 400, not 422)."""
-
-    description: str | None = None
-    metadata: OptionalRaw = None
-    priority: Literal["urgent", "high", "normal", "low"] | None = None
-    assign_to: AgentName | None = None
-    needed_capabilities: Capabilities | None = None
-    plugin: Name | None = None
-    inputs: OptionalRaw = None
-    labels: Labels | None = None
-    attempts_max: Attempts | None = None
-    timeout_ms: Milliseconds | None = None
-    start_by: WallMs | None = None
-    run_at: WallMs | None = None
-    stream_id: Key | None = None
-    idempotency_key: Key | None = None
-    backoff: OptionalRaw = None
-    unique_key: OptionalRaw = None
-    depends_on: OptionalRaw = None
-
-
-LATER_FIELDS: Final = ("backoff", "unique_key", "depends_on")
-"""Named in the contract, not built yet: refused by name: ignoring one would run work that should wait."""
-
-
-class BatchBody(Struct, frozen=True, kw_only=True):
-    """POST /api/tasks/batch: each item stands alone."""
-
-    tasks: Annotated[tuple[Raw, ...], Meta(max_length=BATCH_TASKS_MAX)]
 
 
 class CancelBody(Struct, frozen=True, kw_only=True):
@@ -180,24 +117,6 @@ def checked_trace(header: str | None) -> str | None:
     return header if header is not None and len(header) <= TRACE_LENGTH_MAX and header.isascii() else None
 
 
-class Streaming(Struct):
-    """What of a task's metadata names the channel on which its caller listens."""
-
-    stream_id: Any = msgspec.field(name="streamId", default=None)
-
-
-def checked_stream_id(field: str | None, metadata: Raw) -> str | None:
-    """The channel of a task: the field, or else `metadata.streamId` when that is a text (contracts §4)."""
-    if field is not None:
-        return field
-    named = msgspec.json.decode(metadata, type=Streaming).stream_id
-    if not isinstance(named, str) or not named:
-        return None
-    if len(named) > KEY_LENGTH_MAX:
-        raise invalid_field("metadata.streamId", "too_long", f"At most {KEY_LENGTH_MAX} characters.")
-    return named
-
-
 def judged(text: bytes, field: str, *, bytes_max: int) -> Raw:
     """JSON text without a flaw, or the Problem that names it."""
     found = judge(text, bytes_max=bytes_max)
@@ -219,58 +138,6 @@ def checked_text(text: str | None, field: str) -> str:
             413, "too_big", f"{field} may have {limits.DESCRIPTION_BYTES_MAX} bytes; put more into inputs."
         )
     return text
-
-
-def fingerprint(body: PushTaskBody | TaskBody) -> str:
-    """What tells the same request from another one under the same key. The key itself does not count."""
-    bare = msgspec.structs.replace(body, idempotency_key=None)
-    return hashlib.sha256(type(body).__name__.encode() + msgspec.json.encode(bare)).hexdigest()
-
-
-def spec_of_push(body: PushTaskBody, *, key: str | None, by: str, wall_ms: int, trace: str | None) -> Spec:
-    metadata = checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}")
-    return Spec(
-        description=checked_text(body.description, "description"),
-        metadata=metadata,
-        plugin=body.plugin,
-        inputs=checked_inputs(body.inputs),
-        assign_to=AgentId(body.agent_id or ""),
-        attempts_max=body.attempts_max or PUSH_ATTEMPTS,
-        timeout_ms=body.timeout_ms,
-        stream_id=checked_stream_id(body.stream_id, metadata),
-        idempotency_key=key,
-        fingerprint=fingerprint(body),
-        trace=checked_trace(trace),
-        submitted_by=by,
-        submitted_wall_ms=wall_ms,
-    )
-
-
-def spec_of_task(body: TaskBody, *, key: str | None, by: str, wall_ms: int, trace: str | None) -> Spec:
-    for field in LATER_FIELDS:
-        if getattr(body, field) not in (None, Raw(b"null")):
-            raise invalid_field(field, "not_supported", "This hub does not know this field yet.")
-    metadata = checked_json(body.metadata, "metadata", must_be_object=True) or Raw(b"{}")
-    return Spec(
-        description=checked_text(body.description, "description"),
-        metadata=metadata,
-        plugin=body.plugin,
-        inputs=checked_inputs(body.inputs),
-        labels=body.labels or {},
-        priority=Priority[(body.priority or "normal").upper()],
-        assign_to=AgentId(body.assign_to) if body.assign_to is not None else None,
-        needed_capabilities=tuple(body.needed_capabilities or ()),
-        attempts_max=body.attempts_max or TASK_ATTEMPTS,
-        timeout_ms=body.timeout_ms,
-        start_by_wall_ms=body.start_by,
-        run_at_wall_ms=body.run_at,
-        stream_id=checked_stream_id(body.stream_id, metadata),
-        idempotency_key=key,
-        fingerprint=fingerprint(body),
-        trace=checked_trace(trace),
-        submitted_by=by,
-        submitted_wall_ms=wall_ms,
-    )
 
 
 def task_id_of(entropy: bytes) -> TaskId:

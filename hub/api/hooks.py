@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from hub.api import problems
-from hub.api.bodies import OptionalRaw, TaskBody, judged, spec_of_task, task_id_of
+from hub.api.bodies import OptionalRaw, judged, task_id_of
+from hub.api.bodies_tasks import TaskBody, spec_of_task
 from hub.api.endpoint import Call, Endpoint, Told, address_of, bearer_of, decode, read_body
 from hub.api.problems import Problem
 from hub.api.submit import TASK_ID_BYTES, task_of

@@ -44,6 +44,8 @@ STATUSES: Final[dict[RefusalKind, int]] = {
     RefusalKind.ANSWER_CONFLICT: 409,
     RefusalKind.ANSWERS_TOO_BIG: 413,
     RefusalKind.OVERLOADED: 503,
+    RefusalKind.UNIQUE_KEY_HELD: 409,
+    RefusalKind.DEPENDENCY_NOT_FOUND: 422,
 }
 
 assert set(STATUSES) == set(RefusalKind), "every refusal has its status"
@@ -61,6 +63,10 @@ DETAILS: Final[dict[RefusalKind, str]] = {
         "Answer shorter, or name a place where the rest can be found."
     ),
     RefusalKind.OVERLOADED: "The hub has too much in hand at this moment. Try again.",
+    RefusalKind.UNIQUE_KEY_HELD: (
+        "An open task has that unique key: it is free again when that task has ended, however it ends."
+    ),
+    RefusalKind.DEPENDENCY_NOT_FOUND: "There is no task with that id to wait for.",
 }
 
 PATH_AT_END: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -114,6 +120,8 @@ def respond(problem: Problem) -> Response:
 
 def from_refusal(refusal: Refusal) -> Problem:
     """What the board declined, as HTTP says it."""
+    if refusal.kind is RefusalKind.DEPENDENCY_NOT_FOUND:
+        return invalid_field("depends_on", "not_found", f"There is no task {refusal.task_id} to wait for.")
     members: dict[str, object] = {
         name: value
         for name in ("agent_id", "task_id", "state", "reason")

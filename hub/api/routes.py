@@ -12,7 +12,24 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from hub.api import agents, health, hooks, messages, runs, schedules, sessions, submit, tasks, tokens
+from hub.api import (
+    agents,
+    batch,
+    bulk,
+    dead,
+    exports,
+    health,
+    hooks,
+    messages,
+    prune,
+    runs,
+    schedules,
+    sessions,
+    submit,
+    tasks,
+    tokens,
+    webhooks,
+)
 from hub.api.documents import asyncapi, docs_page, openapi
 from hub.api.endpoint import Call, Endpoint, as_route
 from hub.auth import Scope
@@ -49,14 +66,20 @@ DOCUMENTS: Final = (
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *submit.ENDPOINTS,
+    *batch.ENDPOINTS,
+    *bulk.ENDPOINTS,
+    *dead.ENDPOINTS,
+    *exports.ENDPOINTS,
     *tasks.ENDPOINTS,
     *runs.ENDPOINTS,
     *schedules.ENDPOINTS,
     *hooks.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *agents.ENDPOINTS,
     *messages.ENDPOINTS,
     *tokens.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *prune.ENDPOINTS,
     *health.ENDPOINTS,
     *DOCUMENTS,
 )

@@ -14,9 +14,10 @@ from msgspec import Meta, Raw, Struct
 from hub.api import problems
 from hub.api.bodies import Name, checked_json, checked_trace
 from hub.api.endpoint import Call, Endpoint, Told
+from hub.api.filters import chosen
 from hub.api.problems import FieldProblem, Problem
 from hub.api.submit import refuse_push
-from hub.api.tasks import chosen, with_live_progress
+from hub.api.tasks import with_live_progress
 from hub.api.views_runs import (
     BriefingPage,
     RunPage,

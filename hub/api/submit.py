@@ -1,4 +1,4 @@
-"""Pushing work: POST /api/admin/push-task, /api/tasks and /api/tasks/batch.
+"""Pushing work: POST /api/admin/push-task and /api/tasks; many at once are in `batch.py`.
 
 Owns the way from a body to a `TaskSubmitted` and from its receipt to an answer. Never answers 2xx before
 the receipt.
@@ -9,24 +9,16 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 
 from hub.api import problems
-from hub.api.bodies import (
-    KEY_LENGTH_MAX,
-    BatchBody,
-    PushTaskBody,
-    TaskBody,
-    spec_of_push,
-    spec_of_task,
-    task_id_of,
-)
-from hub.api.endpoint import BATCH_BYTES_MAX, Call, Endpoint, Told, decode, granted
+from hub.api.bodies import KEY_LENGTH_MAX, task_id_of
+from hub.api.bodies_tasks import PushTaskBody, TaskBody, spec_of_push, spec_of_task
+from hub.api.endpoint import Call, Endpoint, Told
 from hub.api.problems import Problem
-from hub.api.views import BatchView, PushedView, QueuedView
+from hub.api.views_tasks import PushedView, QueuedView
 from hub.auth import Scope
-from hub.core.effects import Granted, Reply
+from hub.core.effects import Granted
 from hub.core.events import TaskSubmitted
 from hub.core.runs import INNER_PREFIX
 from hub.core.task import Spec, State, Task
@@ -107,13 +99,17 @@ async def push_task(call: Call) -> Told:
     )
 
 
-def task_event(call: Call, body: TaskBody, key: str | None) -> TaskSubmitted:
+def task_event(
+    call: Call, body: TaskBody, key: str | None, depends_on: tuple[str, ...] | None = None
+) -> TaskSubmitted:
+    """The letter for one task. `depends_on` takes the place of the body's own."""
     spec = spec_of_task(
         body,
         key=key,
         by=call.by,
         wall_ms=call.parts.clock.now().wall_ms,
         trace=call.request.headers.get("traceparent"),
+        depends_on=depends_on,
     )
     return event_of(call, spec, must_be_connected=False)
 
@@ -134,36 +130,6 @@ async def create_task(call: Call) -> Told:
     task = task_of(await call.ask(event))
     call.jot("task_pushed", task.task_id)
     return Told(201, queued_view(task))
-
-
-async def create_batch(call: Call) -> Told:
-    """Many tasks in one commit; each item has the code and the body that it would have had alone."""
-    batch = await call.body(BatchBody)
-    read = [batch_event(call, bytes(raw)) for raw in batch.tasks]
-    events = [event for event in read if isinstance(event, TaskSubmitted)]
-    replies = iter(await call.ask_all(events) if events else ())
-    items = [batch_item(next(replies) if isinstance(event, TaskSubmitted) else event) for event in read]
-    pushed = [str(item["task_id"]) for item in items if item["code"] == 201]
-    if pushed:
-        call.jot("task_pushed", f"{len(pushed)} tasks, from {pushed[0]} to {pushed[-1]}")
-    return Told(200, BatchView(items=tuple(items)))
-
-
-def batch_event(call: Call, raw: bytes) -> TaskSubmitted | Problem:
-    try:
-        body = decode(raw, TaskBody)
-        return task_event(call, body, body.idempotency_key)
-    except Problem as problem:
-        return problem
-
-
-def batch_item(found: Reply | Problem) -> dict[str, object]:
-    try:
-        if isinstance(found, Problem):
-            raise found
-        return {"code": 201, **msgspec.structs.asdict(queued_view(task_of(granted(found))))}
-    except Problem as problem:
-        return {"code": problem.status, **problem.body()}
 
 
 ENDPOINTS: Final = (
@@ -187,16 +153,5 @@ ENDPOINTS: Final = (
         status=201,
         body=TaskBody,
         refusals=(400, 409, 413, 422, 503),
-    ),
-    Endpoint(
-        "POST",
-        "/api/tasks/batch",
-        "Queue many tasks in one commit",
-        create_batch,
-        Scope.TASKS_PUSH,
-        reply=BatchView,
-        body=BatchBody,
-        body_bytes_max=BATCH_BYTES_MAX,
-        refusals=(400, 413, 422, 503),
     ),
 )

@@ -1,6 +1,6 @@
 """Looking at tasks and steering them: list, get, events, log, explain, cancel, retry, answer.
 
-Owns the query string of the list and the answer of each row. Reads what is committed, never what a turn
+Owns the pages of lists and the answer of each row. Reads what is committed, never what a turn
 still has in hand, except for the live progress of a running task, which is no fact.
 """
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from hub.api import problems
 from hub.api.bodies import ANSWER_BYTES_MAX, CancelBody, InputBody, judged, task_id_of
 from hub.api.endpoint import PAGE_ROWS_MAX, Call, Endpoint, Told
+from hub.api.filters import LIST_FILTERS, filter_of
 from hub.api.problems import Problem
 from hub.api.schemas import fault_of
 from hub.api.submit import TASK_ID_BYTES
@@ -24,20 +25,16 @@ from hub.api.views import (
     LogPage,
     StatsView,
     StatusView,
-    TaskPage,
-    TaskView,
     view_event,
     view_explanation,
     view_log_line,
-    view_task,
 )
+from hub.api.views_tasks import TaskPage, TaskView, view_task
 from hub.auth import Scope
 from hub.core.events import CancelRequested, InputAnswered, RetryRequested
-from hub.core.task import Priority, State, Task
-from hub.store.queries import TaskFilter
+from hub.core.task import State, Task
+from hub.store.task_filters import TaskFilter
 from protocol.ids import TaskId
-
-LIST_FILTERS: Final = ("state", "agent_id", "plugin", "priority", "q", "cursor", "limit")
 
 
 def no_such_task(task_id: str) -> Problem:
@@ -76,33 +73,8 @@ async def with_kept_progress(call: Call, task: Task) -> Task:
     return replace(task, progress=kept.progress, message=kept.message)
 
 
-def chosen(call: Call, name: str, allowed: list[str]) -> str | None:
-    """One of a few words in the query string; an unknown one is 422, not silence."""
-    said = call.request.query_params.get(name)
-    if said is not None and said not in allowed:
-        raise problems.invalid_field(name, "invalid", f"Expected one of {', '.join(allowed)}.")
-    return said
-
-
-def filter_of(call: Call) -> TaskFilter:
-    state = chosen(call, "state", [s.value for s in State])
-    priority = chosen(call, "priority", [p.word for p in Priority])
-    query = call.request.query_params
-    return TaskFilter(
-        state=State(state) if state else None,
-        agent_id=query.get("agent_id"),
-        plugin=query.get("plugin"),
-        priority=Priority[priority.upper()] if priority else None,
-        text=query.get("q"),
-    )
-
-
 async def list_tasks(call: Call) -> Told:
     return await page_of(call, filter_of(call))
-
-
-async def list_dead_letters(call: Call) -> Told:
-    return await page_of(call, replace(filter_of(call), state=State.DEAD_LETTER))
 
 
 async def page_of(call: Call, wanted: TaskFilter) -> Told:
@@ -222,16 +194,6 @@ ENDPOINTS: Final = (
         "/api/tasks",
         "List tasks, newest first",
         list_tasks,
-        READ,
-        reply=TaskPage,
-        query=LIST_FILTERS,
-        refusals=(422,),
-    ),
-    Endpoint(
-        "GET",
-        "/api/tasks/dead-letter",
-        "List dead letters",
-        list_dead_letters,
         READ,
         reply=TaskPage,
         query=LIST_FILTERS,

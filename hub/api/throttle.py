@@ -1,11 +1,12 @@
-"""How often one caller may fail to prove who it is, and how often one token may push.
+"""How often one caller may fail to prove who it is, how often one token may push, what is long at a time.
 
-Owns three tables of buckets, bounded. Addresses of loopback and of listed proxies are never throttled: behind
-them everybody looks the same (security W8).
+Owns three tables of buckets, bounded, and the turns of what takes long. Addresses of loopback and of listed
+proxies are never throttled: behind them everybody looks the same (security W8).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Final
 
@@ -54,6 +55,10 @@ class Throttle:
             if pushes_per_second
             else None
         )
+        self.bulk = asyncio.Lock()
+        """Held by whoever does something to many tasks."""
+        self.exports = 0
+        """Under way."""
 
     def failed(self, address: str, now_ms: int) -> int | None:
         """A token was not valid: None, or how long this address must wait before it may try again."""

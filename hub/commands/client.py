@@ -39,6 +39,8 @@ NOT_THERE: Final = {
     "agent_not_found": ("agent", "agent_id", "hub agents list"),
     "run_not_found": ("run", "plugin_run_id", "hub runs list"),
     "schedule_not_found": ("schedule", "schedule_id", "hub runs schedule list"),
+    "webhook_not_found": ("webhook", "webhook_id", "hub webhooks list"),
+    "delivery_not_found": ("delivery", "delivery_id", "hub webhooks deliveries WEBHOOK"),
 }
 
 
@@ -79,6 +81,9 @@ class HubClient:
     def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
         return self._object("POST", path, json=body or {}, headers=headers)
 
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._object("PATCH", path, json=body)
+
     def delete(self, path: str) -> dict[str, Any]:
         return self._object("DELETE", path)
 
@@ -108,6 +113,23 @@ class HubClient:
     def _refused(self, answer: httpx.Response) -> NoReturn:
         code = EXIT_OF_STATUS.get(answer.status_code, Exit.FAILED)
         raise CommandFailed(sentence_of(answer), code)
+
+    def lines(self, path: str, **query: str | int | None) -> Iterator[str]:
+        """JSON lines as they come, to the end; one that was cut off is a failure, not an end."""
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    self._refused(answer)
+                rest = b""
+                for chunk in answer.iter_bytes():  # `iter_lines` would part lines at U+2028 too
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from (line.decode() for line in whole)
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+            raise CommandFailed("The hub broke off in the middle: ask again.", Exit.UNREACHABLE) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._unreachable(error)
 
     def feed(
         self, *, since: str | None = None, task: str | None = None, agent: str | None = None
@@ -159,6 +181,8 @@ def sentence_of(answer: httpx.Response) -> str:
     if error == "agent_not_connected" and "agent_id" in body:
         why = f" ({body['reason']})" if body.get("reason") else ""
         return f"Agent {body['agent_id']} is not connected{why}. With --queue the task waits for it."
+    if error == "unique_key_held":
+        return f"The open task {body.get('task_id')} has that unique key. See: hub tasks get TASK"
     if error in NOT_THERE:
         name, member, command = NOT_THERE[error]
         return f"There is no {name} {body.get(member, 'of that name')}. See: {command}"

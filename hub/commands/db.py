@@ -1,7 +1,7 @@
-"""`hub db`: upgrade, check, backup, restore, turns: the ledger on this machine, with the hub running or not.
+"""`hub db`: upgrade, check, backup, restore, prune, turns: the ledger here, its hub running or not.
 
-Owns the words of the group, and which file is meant. Never talks to a hub: it reads the settings that
-`hub serve` would.
+Owns the words of the group, and which file is meant: it reads the settings that `hub serve` would. Only
+`prune` talks to a hub, when there is one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from console.output import CommandFailed, Exit, Output
+from hub.commands.bulk import bulk_options
+from hub.commands.options import hub_options
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -149,6 +151,40 @@ def restore(source: str, state_dir: str | None, config_file: str | None, as_json
     with sentences():
         backup.restore(Path(source), path)
     output.fields({"database": str(path), "restored_from": source})
+
+
+@command.command("prune")
+@click.option(
+    "--older-than", metavar="AGE", help="30d, 12h …; what is past its age in the settings if left out."
+)
+@bulk_options
+@click.option("--state-dir", metavar="DIR", help="Folder of the ledger, as for hub serve.")
+@click.option("--config", "config_file", metavar="FILE", help="This file instead of ./hub.toml.")
+@hub_options
+def prune(
+    *,
+    older_than: str | None,
+    dry_run: bool,
+    yes: bool,
+    state_dir: str | None,
+    config_file: str | None,
+    **where: Any,
+) -> None:
+    """Forget tasks, events and logs that are over and old, while the hub runs or when it does not.
+
+    What is open stays, and what an open task waits for. The file keeps its size: what is free is used again.
+    """
+    from console.values import duration_ms
+    from hub.commands import prune as pruning
+    from hub.store.retention import AGE_MS_MAX, AGE_MS_MIN
+
+    age_ms = duration_ms(older_than) if older_than is not None else None
+    if age_ms is not None and not AGE_MS_MIN <= age_ms <= AGE_MS_MAX:
+        raise click.UsageError("--older-than is from 60s to 3660d.")
+    output = Output(where["as_json"], where["quiet"])
+    with sentences():
+        settings = settings_here(output, state_dir, config_file)
+        pruning.prune(output, settings, age_ms, where, is_dry_run=dry_run, is_sure=yes)
 
 
 @command.command("turns")

@@ -1,7 +1,7 @@
-"""`hub tasks` and `hub dead`: list, get, log, events, result, explain, cancel, retry, answer.
+"""`hub tasks`: list, get, log, events, result, explain, cancel, retry, purge, answer, export.
 
-Owns the words of both groups. Where several tasks are named, each gets its turn: one that cannot be cancelled
-keeps no other from it.
+Owns the words of the group. Where several tasks are named, each gets its turn: one that cannot be cancelled
+keeps no other from it. Where a filter says which, the hub does it (`bulk.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from console.output import CommandFailed, Exit, Output
+from hub.commands.bulk import act_on_many, bulk_options
+from hub.commands.exports import command as export
+from hub.commands.filters import filter_options, wanted_of
 from hub.commands.options import hub_options, opened
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient
 
 COLUMNS: Final = ("task_id", "state", "agent_id", "attempt", "updated_at", "description")
-DEAD_COLUMNS: Final = ("task_id", "agent_id", "attempt", "updated_at", "error", "description")
 PAGE_ROWS: Final = 500
 
 
@@ -29,22 +31,13 @@ def command() -> None:
     """Look at tasks and steer them."""
 
 
-@click.group("dead")
-def dead_command() -> None:
-    """Dead letters: tasks whose attempts are used up."""
-
-
 @command.command("list")
-@click.option("--state", help="queued, running, completed, …")
-@click.option("--agent", "agent_id", metavar="AGENT")
-@click.option("--plugin")
-@click.option("--priority", type=click.Choice(["urgent", "high", "normal", "low"]))
-@click.option("--grep", "q", metavar="TEXT", help="Only tasks whose description has this text.")
+@filter_options
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @hub_options
 def list_tasks(limit: int, **options: Any) -> None:
     """List tasks, newest first."""
-    wanted = {name: options.pop(name) for name in ("state", "agent_id", "plugin", "priority", "q")}
+    wanted = wanted_of(options)
     output, client = opened(options)
     with client:
         output.rows(pages(client, "/api/tasks", limit, **wanted), COLUMNS, key="task_id")
@@ -171,21 +164,39 @@ def each(
     sys.exit(code)
 
 
+def by_name(task_ids: tuple[str, ...], wanted: dict[str, Any], *, is_dry_run: bool) -> bool:
+    """Whether tasks are named, and not filtered for; both or neither is a mistake."""
+    if bool(task_ids) == bool(wanted):
+        raise click.UsageError("Name tasks, or say which with filters: --state, --plugin, --label, …")
+    if task_ids and is_dry_run:
+        raise click.UsageError("--dry-run counts what filters mean.")
+    return bool(task_ids)
+
+
 @command.command("cancel")
-@click.argument("task_ids", nargs=-1, required=True, metavar="TASK...")
+@click.argument("task_ids", nargs=-1, metavar="TASK...")
+@filter_options
 @click.option("--reason", help="Why; the run and the history are told.")
+@bulk_options
 @hub_options
-def cancel(task_ids: tuple[str, ...], reason: str | None, **where: Any) -> None:
-    """Cancel tasks. A running one is `cancelling` until its process is proven gone."""
-    output, client = opened(where)
+def cancel(
+    task_ids: tuple[str, ...], *, reason: str | None, dry_run: bool, yes: bool, **options: Any
+) -> None:
+    """Cancel tasks, named or by filter. A running one is `cancelling` until its process is proven gone."""
+    wanted = wanted_of(options)
+    is_by_name = by_name(task_ids, wanted, is_dry_run=dry_run)
+    output, client = opened(options)
     body = {"reason": reason} if reason else {}
     with client:
-        each(
-            output,
-            task_ids,
-            lambda name: client.post(f"/api/tasks/{name}/cancel", body),
-            ("task_id", "status"),
-        )
+        if is_by_name:
+            each(
+                output,
+                task_ids,
+                lambda name: client.post(f"/api/tasks/{name}/cancel", body),
+                ("task_id", "status"),
+            )
+        else:
+            act_on_many(client, output, "cancel", wanted, is_dry_run=dry_run, is_sure=yes, reason=reason)
 
 
 def run_again(client: HubClient, output: Output, names: Iterable[str]) -> None:
@@ -198,13 +209,36 @@ def run_again(client: HubClient, output: Output, names: Iterable[str]) -> None:
 
 
 @command.command("retry")
-@click.argument("task_ids", nargs=-1, required=True, metavar="TASK...")
+@click.argument("task_ids", nargs=-1, metavar="TASK...")
+@filter_options
+@bulk_options
 @hub_options
-def retry(task_ids: tuple[str, ...], **where: Any) -> None:
-    """Run ended tasks again, each as a new task."""
-    output, client = opened(where)
+def retry(task_ids: tuple[str, ...], *, dry_run: bool, yes: bool, **options: Any) -> None:
+    """Run ended tasks again, each as a new task: those named, or by filter those that did not complete and
+    were not run again yet. `--state completed` means completed ones.
+    """
+    wanted = wanted_of(options)
+    is_by_name = by_name(task_ids, wanted, is_dry_run=dry_run)
+    output, client = opened(options)
     with client:
-        run_again(client, output, task_ids)
+        if is_by_name:
+            run_again(client, output, task_ids)
+        else:
+            act_on_many(client, output, "retry", wanted, is_dry_run=dry_run, is_sure=yes)
+
+
+@command.command("purge")
+@filter_options
+@bulk_options
+@hub_options
+def purge(*, dry_run: bool, yes: bool, **options: Any) -> None:
+    """Delete ended tasks for good, by filter. What an open task waits for stays, and the hub's newest."""
+    wanted = wanted_of(options)
+    if not wanted:
+        raise click.UsageError("Say which with filters: --state, --plugin, --label, …")
+    output, client = opened(options)
+    with client:
+        act_on_many(client, output, "purge", wanted, is_dry_run=dry_run, is_sure=yes)
 
 
 @command.command("answer")
@@ -232,32 +266,4 @@ def answer(task_id: str, value: str, request_id: str | None, **where: Any) -> No
         output.rows([{"task_id": task_id, **told}], ("task_id", "status"), key="task_id")
 
 
-@dead_command.command("list")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
-@hub_options
-def list_dead(limit: int, **where: Any) -> None:
-    """List dead letters, newest first."""
-    output, client = opened(where)
-    with client:
-        output.rows(pages(client, "/api/tasks/dead-letter", limit), DEAD_COLUMNS, key="task_id")
-
-
-@dead_command.command("retry")
-@click.argument("task_ids", nargs=-1, metavar="TASK...")
-@click.option("--all", "everything", is_flag=True, help="Every dead letter that was not run again yet.")
-@hub_options
-def retry_dead(task_ids: tuple[str, ...], everything: bool, **where: Any) -> None:
-    """Run dead letters again, each as a new task; what is final stays final."""
-    if bool(task_ids) == everything:
-        raise click.UsageError("Name tasks, or say --all.")
-    output, client = opened(where)
-    with client:
-        run_again(client, output, task_ids or still_dead(client))
-
-
-def still_dead(client: HubClient) -> list[str]:
-    """Dead letters that no other task is a retry of. All are read before the first is run again."""
-    tasks = list(pages(client, "/api/tasks", sys.maxsize))
-    retried = {task["retry_of"] for task in tasks}
-    dead = (task["task_id"] for task in tasks if task["state"] == "dead_letter")
-    return [task_id for task_id in dead if task_id not in retried]
+command.add_command(export)

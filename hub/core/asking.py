@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hub.core.happenings import AnswerGiven, AnswerTaken, Asked, Decision, Moment, StepDone
 from hub.core.orders import answer_again, with_answer, with_step
 from hub.core.task import Question, State, StepKept, Task, Timer, TimerKind
-from hub.core.timers import lease_timer
+from hub.core.timers import lease_timer, progress_due_ms
 
 
 def ask(task: Task, asked: Asked, at: Moment) -> Decision:
@@ -29,6 +29,7 @@ def ask(task: Task, asked: Asked, at: Moment) -> Decision:
         question=question,
         run_left_ms=max(0, task.run_due_ms - at.now.ms),
         run_due_ms=until_ms,
+        progress_due_ms=None,
         timer=Timer(TimerKind.INPUT, until_ms),
     )
     payload: dict[str, object] = {
@@ -89,6 +90,7 @@ def take_answer(task: Task, taken: AnswerTaken, at: Moment) -> Decision:
         answers=with_answer(task, replace(task.question, is_acked=True)),
         run_due_ms=at.now.ms + (task.run_left_ms or 0),
         run_left_ms=None,
+        progress_due_ms=progress_due_ms(task, at),
     )
     payload: dict[str, object] = {"request_id": task.question.request_id}
     return Decision(

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from hub.core import letters, matching, passage, views
+from hub.core import explaining, letters, matching, passage, views
+from hub.core.aftermath import LOOKUPS_A_TURN_MAX, pass_on_ends
+from hub.core.dependencies import Outcome
 from hub.core.draft import Draft
 from hub.core.effects import AgentRecord, Answer, Instance, Wants
 from hub.core.events import (
@@ -20,15 +22,17 @@ from hub.core.events import (
     CancelRequested,
     Event,
     FrameHeard,
+    HubStarted,
     InputAnswered,
     RetryRequested,
     TaskSubmitted,
+    TimePassed,
 )
+from hub.core.explaining import Explanation, FleetExplanation
 from hub.core.happenings import HolderGivenUp, HolderLost, Matched
-from hub.core.matching import Explanation
 from hub.core.office import Office
 from hub.core.policy import Policy
-from hub.core.task import Now, State, Task
+from hub.core.task import Now, Spec, State, Task
 from hub.core.timers import reloaded
 from hub.core.views import Counts, SeatView
 from protocol.frames import Fact
@@ -69,10 +73,10 @@ class Board:
         """
         match event:
             case TaskSubmitted():
-                key = event.spec.idempotency_key
-                if key is not None and self._office.find_key(key) is None:
-                    return Wants(keys=frozenset((key,)))
-                return NOTHING
+                return self._wants_to_submit(event.spec)
+            case TimePassed() | HubStarted() if self._office.dependencies.has_news:
+                outcomes = self._office.dependencies.wanted(LOOKUPS_A_TURN_MAX)
+                return Wants(outcomes=outcomes) if outcomes else NOTHING
             case FrameHeard(frame=Fact() as fact):
                 return self._wants_tasks((fact.task_id,))
             case CancelRequested() | RetryRequested() | InputAnswered():
@@ -82,15 +86,32 @@ class Board:
             case _:
                 return NOTHING
 
+    def _wants_to_submit(self, spec: Spec) -> Wants:
+        """Who had its key before, and how the tasks that it depends on stand."""
+        key, find = spec.idempotency_key, self._office.find
+        keys = () if key is None or self._office.find_key(key) is not None else (key,)
+        outcomes = [task_id for task_id in spec.depends_on if find(task_id) is None]
+        return Wants(keys=frozenset(keys), outcomes=frozenset(outcomes)) if keys or outcomes else NOTHING
+
     def _wants_tasks(self, task_ids: Iterable[TaskId]) -> Wants:
         missing = frozenset(task_id for task_id in task_ids if self._office.find(task_id) is None)
         return Wants(tasks=missing) if missing else NOTHING
 
-    def learn(self, tasks: Iterable[Task]) -> None:
-        """Rows read for `wants`. What is on the board is newer than any row, and stays."""
+    def learn(self, tasks: Iterable[Task], outcomes: Iterable[Outcome] = ()) -> None:
+        """Rows read for `wants`, and how others stand: one outcome for each id that was wanted. What is on
+        the board is newer than any row, and stays.
+        """
         for task in tasks:
             if task.task_id not in self._office.tasks and task.is_final:
                 self._office.shelf.put(task)
+        self._office.dependencies.learn(outcomes)
+
+    def settle(self, refused: Iterable[TaskId] = ()) -> None:
+        """What was decided is durable, but for the refused: whoever waited for an end is told in the next
+        turn.
+        """
+        self._office.dependencies.settle(refused)
+        self._office.pauses_written.clear()
 
     def handle(self, event: Event, now: Now, roll: float) -> Answer:
         """All that follows from one letter."""
@@ -104,12 +125,17 @@ class Board:
         """
         office, draft = self._office, Draft(now, roll)
         self._set_adrift(draft)
+        pass_on_ends(office, draft)
         for agent in office.fleet.touched.values():
             if agent.drain_due_ms is not None and not agent.held:
                 agent.drain_due_ms = None
                 passage.send_away(office, agent, draft)
         for task_id, agent in matching.pairs(
-            office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
+            office.waiting,
+            office.fleet,
+            now.ms,
+            is_hub_draining=office.is_draining,
+            effort=office.effort,
         ):
             agent.last_dispatch_wall_ms = now.wall_ms
             decision = office.apply(office.tasks[task_id], Matched(agent.holder), draft)
@@ -119,9 +145,10 @@ class Board:
     def next_deadline(self) -> int | None:
         """The monotonic moment at which `TimePassed` must come, if nothing else does before."""
         office = self._office
-        if office.adrift:
+        if office.adrift or office.dependencies.has_news:
             return 0
-        dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms())
+        pass_ms = matching.next_ms(office.waiting, office.fleet, is_hub_draining=office.is_draining)
+        dues = (office.task_deadlines.next_ms(), office.agent_deadlines.next_ms(), pass_ms)
         return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     def reload(
@@ -148,6 +175,13 @@ class Board:
         office = self._office
         office.epoch, office.generation_floor = epoch, generation_floor
         office.is_history_known_lost = False
+
+    def forget_pauses(self) -> None:
+        """Nothing of this turn was written: whoever was paused or unpaused in it is asked for again."""
+        for agent_id, is_paused in self._office.pauses_written.items():
+            agent = self._office.fleet.agents[agent_id]
+            agent.record = replace(agent.record, is_paused=is_paused)
+            self._office.fleet.touch(agent)
 
     def _set_adrift(self, draft: Draft) -> None:
         """What came back from a refused commit as held by a link that is gone meanwhile, or by an instance
@@ -184,7 +218,22 @@ class Board:
         task = self._office.find(task_id)
         if task is None:
             return None
-        return matching.explain(task, self._office.fleet, now.ms, is_hub_draining=self._office.is_draining)
+        office = self._office
+        return explaining.explain(
+            task, office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
+        )
+
+    def explain_fleet(self, now: Now, agent_id: AgentId | None = None) -> FleetExplanation:
+        """Why agents with a free slot idle: all of them, or this one."""
+        office = self._office
+        agents = office.fleet.agents.values() if agent_id is None else (office.fleet.agents[agent_id],)
+        return explaining.explain_fleet(
+            agents, office.waiting, now.ms, views.count_waiting(office), is_hub_draining=office.is_draining
+        )
+
+    def waited_for(self) -> frozenset[TaskId]:
+        """Tasks that must not be forgotten, because open ones depend on them."""
+        return self._office.dependencies.waited_for()
 
     def view_task(self, task_id: TaskId) -> Task | None:
         """As it is now, with progress that is not written yet."""

@@ -215,6 +215,8 @@ class RefusalKind(StrEnum):
     ANSWER_CONFLICT = "answer_conflict"
     ANSWERS_TOO_BIG = "answers_too_big"
     OVERLOADED = "overloaded"
+    UNIQUE_KEY_HELD = "unique_key_held"
+    DEPENDENCY_NOT_FOUND = "dependency_not_found"
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -258,3 +260,5 @@ class Wants(Struct, frozen=True):
 
     tasks: frozenset[TaskId] = frozenset()
     keys: frozenset[str] = frozenset()
+    outcomes: frozenset[TaskId] = frozenset()
+    """Tasks of which only must be known how they stand."""

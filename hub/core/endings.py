@@ -14,6 +14,7 @@ from hub.core.happenings import (
     CancelAsked,
     Completed,
     Decision,
+    DependencyFailed,
     Failed,
     GraceOver,
     HolderBack,
@@ -24,6 +25,7 @@ from hub.core.happenings import (
     HolderMovedOn,
     InputOverdue,
     Moment,
+    ProgressOverdue,
     ProofOverdue,
     PublisherMissing,
     Rejected,
@@ -68,15 +70,17 @@ def complete(task: Task, completed: Completed, at: Moment) -> Decision:
 def fail(task: Task, failed: Failed, at: Moment) -> Decision:
     """T15, T16: an attempt is spent, or a strike when the machine died and not the work."""
     task = replace(task, error=failed.error)
+    pause_ms = min(failed.retry_after_ms, at.policy.retry_after_max_ms)
     if failed.is_crash:
         return strike(task, at, row="T15", cause=failed.error)
+    if failed.fault is Fault.INFRASTRUCTURE and failed.is_retryable:
+        return strike(task, at, row="T15", cause="infrastructure", reason=failed.error, pause_ms=pause_ms)
     task = replace(task, attempt=task.attempt + 1)
-    how, fault = ("timeout", Fault.TIME) if failed.is_timeout else ("failed", Fault.WORK)
+    how, fault = ("timeout", Fault.TIME) if failed.is_timeout else ("failed", failed.fault)
     if not failed.is_retryable or task.spec.attempts_max == 1:
         return finish(task, State.FAILED, ending(task, how, fault), row="T16", status="failed")
     if task.attempt >= task.spec.attempts_max:
         return bury(task, ending(task, "attempts", fault), row="T15")
-    pause_ms = min(failed.retry_after_ms, at.policy.retry_after_max_ms)
     return requeue(
         task, at, row="T15", cause="failed", reason=failed.error, delay_ms=max(backoff(task, at), pause_ms)
     )
@@ -84,14 +88,26 @@ def fail(task: Task, failed: Failed, at: Moment) -> Decision:
 
 def overrun(task: Task, _: RunOverdue, at: Moment) -> Decision:
     """T17: the run took too long. It is called back, and that was an attempt."""
-    task = replace(task, attempt=task.attempt + 1, error="the run took longer than its time")
-    says: tuple[HubFrame, ...] = (revoke(task, "run timeout"),)
+    return call_back(task, at, how="timeout", cause="run_timeout", error="the run took longer than its time")
+
+
+def miss_progress(task: Task, _: ProgressOverdue, at: Moment) -> Decision:
+    """T17: the run lives and says nothing. It is called back, and that was an attempt."""
+    silent_s = (task.spec.progress_ms or 0) / 1_000
+    error = f"no sign of progress for {silent_s:g} s"
+    return call_back(task, at, how="no_progress", cause="no_progress", error=error)
+
+
+def call_back(task: Task, at: Moment, *, how: str, cause: str, error: str) -> Decision:
+    """An attempt is spent on time, and the run is told to stop: its seat stays taken until it has."""
+    task = replace(task, attempt=task.attempt + 1, error=error)
+    says: tuple[HubFrame, ...] = (revoke(task, cause.replace("_", " ")),)
     if task.attempt < task.spec.attempts_max:
         return requeue(
-            task, at, row="T17", cause="run_timeout", delay_ms=backoff(task, at), says=says, keeps_seat=True
+            task, at, row="T17", cause=cause, delay_ms=backoff(task, at), says=says, keeps_seat=True
         )
     if task.spec.attempts_max == 1:
-        over = ending(task, "timeout", Fault.TIME)
+        over = ending(task, how, Fault.TIME)
         return finish(task, State.FAILED, over, row="T17", status="failed", says=says, keeps_seat=True)
     return bury(task, ending(task, "attempts", Fault.TIME), row="T17", says=says, keeps_seat=True)
 
@@ -121,6 +137,17 @@ def fail_unpublished(task: Task, _: PublisherMissing, at: Moment) -> Decision:
     return finish(task, State.FAILED, over, row="T16", status="failed")
 
 
+def fail_dependant(task: Task, failed: DependencyFailed, at: Moment) -> Decision:
+    """T29: what it waits for will never complete, so it will never begin (L19)."""
+    outcome = failed.outcome
+    how, fault = "dependency_failed", outcome.whose_fault or Fault.POLICY
+    said = f"{outcome.state.value} ({outcome.how})" if outcome.state is not None else "gone"
+    if outcome.state is None:
+        how = "dependency_gone"
+    task = replace(task, error=f"it depends on {outcome.task_id}, which is {said}")
+    return finish(task, State.FAILED, ending(task, how, fault), row="T29", status="failed")
+
+
 # --- cancelling -------------------------------------------------------------------------------------------
 
 
@@ -140,6 +167,7 @@ def cancel_held(task: Task, asked: CancelAsked, at: Moment) -> Decision:
         timer=proof_timer(at) if asked.is_reachable else grace_left(task, at),
         run_due_ms=None,
         run_left_ms=None,
+        progress_due_ms=None,
         recovering_from=None,
     )
     payload = {"reason": asked.reason, "by": asked.by}
@@ -235,7 +263,7 @@ def finish(
     keeps_seat: bool = False,
 ) -> Decision:
     """Terminal is for ever: no timer, no holder, an ending, and nothing that anybody could still answer."""
-    done = replace(let_go(task), state=state, ending=over, start_by_ms=None, question=None)
+    done = replace(let_go(task), state=state, ending=over, start_by_ms=None, question=None, waits_for=())
     payload: dict[str, object] = {"state": state.value, "how": over.how, "attempt": task.attempt}
     if over.whose_fault is not None:
         payload |= {"whose_fault": over.whose_fault.value, "error": task.error, "stopped": over.stopped}
@@ -308,20 +336,29 @@ def strike(
     *,
     row: str,
     cause: str,
+    reason: str | None = None,
+    pause_ms: int = 0,
     says: tuple[HubFrame, ...] = (),
     keeps_seat: bool = False,
     status: AckStatus = "retried",
 ) -> Decision:
-    """A generation was lost, and that was not the work's fault."""
+    """A generation was lost, and that was not the work's fault. `pause_ms` is what was asked for at least."""
     task = replace(count_unaccepted(task), strikes=task.strikes + 1)
     if task.strikes >= at.policy.strikes_max:
         task = replace(task, error=task.error or cause)
         return bury(
             task, ending(task, "strikes", Fault.INFRASTRUCTURE), row=row, says=says, keeps_seat=keeps_seat
         )
-    pause_ms = backoff(task, at)
     return requeue(
-        task, at, row=row, cause=cause, delay_ms=pause_ms, says=says, keeps_seat=keeps_seat, status=status
+        task,
+        at,
+        row=row,
+        cause=cause,
+        reason=reason,
+        delay_ms=max(backoff(task, at), pause_ms),
+        says=says,
+        keeps_seat=keeps_seat,
+        status=status,
     )
 
 
@@ -343,6 +380,7 @@ def let_go(task: Task) -> Task:
         timer=None,
         run_due_ms=None,
         run_left_ms=None,
+        progress_due_ms=None,
         recovering_from=None,
         question=question,
         answers=answers,
@@ -358,4 +396,4 @@ def spent(task: Task) -> int:
 
 
 def backoff(task: Task, at: Moment) -> int:
-    return backoff_ms(at.policy, task.attempt + task.strikes, at.roll)
+    return backoff_ms(at.policy, task.attempt + task.strikes, at.roll, task.spec.backoff)

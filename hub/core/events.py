@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 
 from hub.core.task import Spec
-from protocol.frames import AgentFrame, Holding
+from protocol.frames import AgentFrame, Holding, Resting
 from protocol.ids import AgentId, InstanceId, MessageId, RequestId, Seq, TaskId
 
 
@@ -37,10 +37,13 @@ class AgentIdentified(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     plugins: tuple[str, ...] = ()
+    plugin_versions: dict[str, str] = {}
     features: tuple[str, ...] = ()
     client_type: str | None = None
     sdk: str | None = None
     slots: int = 1
+    slot_kinds: dict[str, int] = {}
+    resting: Resting | None = None
     boot_id: str = ""
     connection: int = 0
     seq_next: Seq = Seq(1)

@@ -28,9 +28,10 @@ from hub.core.happenings import (
     Stopped,
 )
 from hub.core.office import Office
+from hub.core.passage import quarantine
 from hub.core.policy import decline_ms
 from hub.core.seats import Agent
-from hub.core.task import State, Task
+from hub.core.task import Fault, State, Task
 from protocol.close import CloseCode
 from protocol.errors import ErrorCode
 from protocol.frames import (
@@ -51,13 +52,20 @@ from protocol.frames import (
 )
 from protocol.ids import Generation, Seq, TaskId
 
-MACHINE_ERRORS: Final = frozenset({"sidecar_crash", "sidecar_shutdown"})
+SIDECAR_CRASH: Final = "sidecar_crash"
+
+MACHINE_ERRORS: Final = frozenset({SIDECAR_CRASH, "sidecar_shutdown"})
 """The errors by which a sidecar reports a run that died with it, or that it had to stop when it was told to
 go: the work has not failed, so this is a strike, not an attempt.
 """
 
 TIMEOUT_REASON: Final = "timeout"
 """The `reason` beside an `error`, by which a sidecar says that a run's time was over."""
+
+FAULTS: Final = frozenset(Fault)
+
+SUSPECT_AGENTS: Final = 2
+"""A task that has broken down on so many agents breaks down because of itself."""
 
 _STRAY = msgspec.json.Encoder()
 
@@ -149,11 +157,28 @@ def apply_fact(office: Office, agent: Agent, task: Task, fact: FactFrame, draft:
     """One fact on one task, and what it says about the agent."""
     decision = office.apply(task, happening_of(fact), draft)
     if decision is not None and task.state is not State.CANCELLING:
-        if isinstance(fact, TaskAccepted):
-            note_acceptance(office, agent, fact, draft)
-        elif isinstance(fact, TaskRejected):
-            note_decline(office, agent, task, draft)
+        note_fact(office, agent, task, fact, draft)
     return decision
+
+
+def note_fact(office: Office, agent: Agent, task: Task, fact: FactFrame, draft: Draft) -> None:
+    """What it says about the agent."""
+    match fact:
+        case TaskAccepted():
+            note_acceptance(office, agent, fact, draft)
+        case TaskRejected():
+            note_decline(office, agent, task, draft)
+        case TaskComplete():
+            agent.crashed.clear()
+        case TaskFailed() if fact.error == SIDECAR_CRASH or fault_of(fact) is Fault.INFRASTRUCTURE:
+            note_breakdown(office, agent, task, draft, is_of_sidecar=fact.error == SIDECAR_CRASH)
+        case _:
+            pass
+
+
+def fault_of(failed: TaskFailed) -> Fault:
+    """Absent or any other word: the work's."""
+    return Fault(failed.fault) if failed.fault in FAULTS else Fault.WORK
 
 
 def happening_of(fact: FactFrame) -> Happening:  # noqa: C901  one line a fact
@@ -167,7 +192,8 @@ def happening_of(fact: FactFrame) -> Happening:  # noqa: C901  one line a fact
         case TaskFailed():
             error = fact.error or fact.reason or "failed without a reason"
             is_crash, is_timeout = error in MACHINE_ERRORS, fact.reason == TIMEOUT_REASON
-            return Failed(error, fact.retryable, fact.retry_after_ms or 0, is_crash, is_timeout)
+            pause_ms = fact.retry_after_ms or 0
+            return Failed(error, fact.retryable, pause_ms, is_crash, is_timeout, fault_of(fact))
         case TaskStopped():
             return Stopped(fact.how, fact.proof)
         case TaskDone():
@@ -185,7 +211,7 @@ def note_acceptance(office: Office, agent: Agent, fact: TaskAccepted, draft: Dra
     agent.accept_timeouts = 0
     agent.held[fact.task_id].accepted_seq = fact.seq or Seq(0)
     if office.declines.pop(fact.task_id, None) is not None:
-        agent.declined.pop(fact.task_id, None)
+        office.fleet.forgive(agent, fact.task_id)
 
 
 def note_decline(office: Office, agent: Agent, task: Task, draft: Draft) -> None:
@@ -195,8 +221,27 @@ def note_decline(office: Office, agent: Agent, task: Task, draft: Draft) -> None
     counts = office.declines.setdefault(task.task_id, {})
     declines = counts.get(agent.agent_id, 0)
     counts[agent.agent_id] = declines + 1
-    agent.declined[task.task_id] = draft.now.ms + decline_ms(office.policy, declines)
-    office.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+    until_ms = draft.now.ms + decline_ms(office.policy, declines)
+    office.decline(agent, office.tasks[task.task_id], until_ms, draft.now)
+
+
+def note_breakdown(office: Office, agent: Agent, task: Task, draft: Draft, *, is_of_sidecar: bool) -> None:
+    """Three different tasks in a row that broke down on one agent are the agent's fault. A task that has done
+    so on two others is itself the suspect, and says nothing about this one (L24). All that one death of a
+    sidecar has taken with it counts once.
+    """
+    before = office.crashes.get(task.task_id, frozenset())
+    if len(before - {agent.agent_id}) >= SUSPECT_AGENTS:
+        return
+    if task.task_id in office.tasks:
+        office.crashes[task.task_id] = before | {agent.agent_id}
+    if is_of_sidecar and agent.crashed_boot == agent.boot_id:
+        return
+    agent.crashed_boot = agent.boot_id if is_of_sidecar else agent.crashed_boot
+    agent.crashed[task.task_id] = None
+    is_new = agent.quarantined_until_ms <= draft.now.ms
+    if is_new and len(agent.crashed) >= office.policy.crashes_max:
+        quarantine(office, agent, f"{len(agent.crashed)} tasks in a row broke down on it", draft)
 
 
 def status_of_repeat(task: Task, fact: FactFrame) -> AckStatus | None:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 from msgspec import Raw, Struct
 
+from hub.core.dependencies import Outcome
 from hub.core.policy import Policy
-from hub.core.task import Holder, Now, Task
+from hub.core.task import Fault, Holder, Now, Task
 from protocol.frames import AckStatus, HubFrame, StopProof
-from protocol.ids import RequestId
+from protocol.ids import RequestId, TaskId
 
 
 class Happening(Struct, frozen=True):
@@ -47,6 +48,18 @@ class PublisherMissing(Happening, frozen=True):
     """It is to be done by workers behind a Redis, and this hub has none."""
 
 
+class DependencyCompleted(Happening, frozen=True):
+    """A task that it waits for has completed."""
+
+    task_id: TaskId
+
+
+class DependencyFailed(Happening, frozen=True):
+    """A task that it waits for has ended otherwise, or is gone: it will never complete."""
+
+    outcome: Outcome
+
+
 # --- facts of its holder ----------------------------------------------------------------------------------
 
 
@@ -73,6 +86,8 @@ class Failed(Happening, frozen=True):
     """The sidecar died under it: infrastructure, not work."""
     is_timeout: bool = False
     """The sidecar ended it because its time was over."""
+    fault: Fault = Fault.WORK
+    """Whose fault that was, as far as the sidecar can tell."""
 
 
 class Stopped(Happening, frozen=True):
@@ -164,6 +179,10 @@ class InputOverdue(Happening, frozen=True):
 
 class RunOverdue(Happening, frozen=True):
     pass
+
+
+class ProgressOverdue(Happening, frozen=True):
+    """The run has said nothing of itself for as long as its task allows."""
 
 
 class StartOverdue(Happening, frozen=True):

@@ -129,7 +129,7 @@ def give_up_name(office: Office, agent: Agent, draft: Draft) -> None:
     """T13: the name goes to another instance, and what the old one held is lost with it."""
     for task_id in tuple(agent.held):
         office.apply(office.tasks[task_id], HolderGivenUp("rebound"), draft)
-    agent.revoked.clear()
+    office.free_seats(agent, agent.revoked)
 
 
 def hang_up_replaced(link_id: int, draft: Draft) -> None:
@@ -157,7 +157,11 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
     agent.name, agent.status = event.name or sender.agent_id, event.status
     agent.capabilities, agent.plugins = frozenset(event.capabilities), frozenset(event.plugins)
     agent.labels = event.labels
+    agent.client_type, agent.sdk = event.client_type, event.sdk
+    agent.plugin_versions = event.plugin_versions
     agent.slots = 1 if agent.is_v1 else event.slots
+    agent.slot_kinds = {} if agent.is_v1 else event.slot_kinds
+    agent.resting = event.resting
     agent.connected_wall_ms = agent.seen_wall_ms = draft.now.wall_ms
     agent.is_sent_away = False
     agent.is_draining = agent.is_asked_to_drain
@@ -248,7 +252,7 @@ def reconcile(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
             office.apply(office.tasks[task_id], HolderInReach(), draft)
         return reconciled
     listed: dict[Run, Holding] = {(one.task_id, one.generation): one for one in event.holding}
-    agent.revoked = {run: until_ms for run, until_ms in agent.revoked.items() if run in listed}
+    office.free_seats(agent, [run for run in agent.revoked if run not in listed])
     for task_id, seat in tuple(agent.held.items()):
         if (task_id, seat.generation) not in listed:
             task = office.tasks[task_id]

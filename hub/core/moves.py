@@ -14,6 +14,7 @@ from hub.core.happenings import (
     Accepted,
     AcceptOverdue,
     Decision,
+    DependencyCompleted,
     GraceOver,
     HolderBack,
     HolderBackWithout,
@@ -28,7 +29,7 @@ from hub.core.happenings import (
 )
 from hub.core.orders import answer_again, offer, revoke
 from hub.core.task import State, Task, TimerKind
-from hub.core.timers import accept_timer, grace_timer, lease_timer, run_due_ms, spared
+from hub.core.timers import accept_timer, grace_timer, lease_timer, progress_due_ms, run_due_ms, spared
 from protocol.ids import Generation
 
 
@@ -39,7 +40,7 @@ def assign(task: Task, matched: Matched, at: Moment) -> Decision:
         state=State.ASSIGNED,
         generation=Generation(max(task.generation, at.generation_floor) + 1),
         holder=matched.holder,
-        timer=accept_timer(at),
+        timer=accept_timer(task, at),
         is_accepted=False,
         resends=0,
         progress=None,
@@ -47,6 +48,12 @@ def assign(task: Task, matched: Matched, at: Moment) -> Decision:
         usage=None,
     )
     return Decision(task=assigned, row="T2", event="task_assigned", says=(offer(assigned, at),))
+
+
+def release(task: Task, met: DependencyCompleted, at: Moment) -> Decision:
+    """T28: one dependency less. With the last one it stands in line."""
+    left = tuple(task_id for task_id in task.waits_for if task_id != met.task_id)
+    return Decision(task=replace(task, waits_for=left), row="T28", is_saved=not left)
 
 
 def start(task: Task, _: Accepted, at: Moment) -> Decision:
@@ -59,6 +66,7 @@ def start(task: Task, _: Accepted, at: Moment) -> Decision:
         start_by_ms=None,
         recovering_from=None,
         run_due_ms=run_due_ms(task, at),
+        progress_due_ms=progress_due_ms(task, at),
     )
     return Decision(
         task=replace(started, timer=lease_timer(started, at)),
@@ -91,14 +99,22 @@ def withdraw(task: Task, overdue: AcceptOverdue, at: Moment) -> Decision:
 
 
 def renew(task: Task, sign: SignOfLife, at: Moment) -> Decision:
-    """T6, T7: the lease begins again; nothing to write down."""
-    row = "T6" if sign.is_talk else "T7"
-    return Decision(task=replace(task, timer=lease_timer(task, at)), row=row, is_saved=False)
+    """T6, T7: the lease begins again; nothing to write down. Only talk of the run itself is progress."""
+    renewed = replace(task, timer=lease_timer(task, at))
+    if sign.is_talk and task.state is State.RUNNING:
+        renewed = replace(renewed, progress_due_ms=progress_due_ms(task, at))
+    return Decision(task=renewed, row="T6" if sign.is_talk else "T7", is_saved=False)
 
 
 def lose_holder(task: Task, lost: HolderLost, at: Moment) -> Decision:
     """T10: out of reach is not lost. Holder and generation stay, and a grace runs."""
-    adrift = replace(task, state=State.RECOVERING, recovering_from=task.state, timer=grace_timer(at))
+    adrift = replace(
+        task,
+        state=State.RECOVERING,
+        recovering_from=task.state,
+        timer=grace_timer(at),
+        progress_due_ms=None,
+    )
     return Decision(task=spared(adrift, at) if lost.is_fresh else adrift, row="T10", event="task_recovering")
 
 
@@ -123,6 +139,7 @@ def resume(task: Task, back: HolderBack, at: Moment) -> Decision:
         unaccepted=0 if is_begun else task.unaccepted,
         start_by_ms=None if is_begun else task.start_by_ms,
         run_due_ms=task.run_due_ms or run_due_ms(task, at),
+        progress_due_ms=None if task.is_asking else progress_due_ms(task, at),
     )
     return Decision(
         task=replace(resumed, timer=lease_timer(resumed, at)),
@@ -143,7 +160,7 @@ def offer_again(task: Task, happened: HolderBackWithout | AcceptOverdue, at: Mom
         state=State.ASSIGNED,
         recovering_from=None,
         resends=task.resends + 1,
-        timer=accept_timer(at),
+        timer=accept_timer(task, at),
         run_due_ms=None,
         run_left_ms=None,
     )
@@ -154,7 +171,7 @@ def await_word(task: Task, _: HolderInReach, at: Moment) -> Decision:
     """A v1 holder has no `holding`: what it never accepted is sent again if it stays silent about it."""
     if task.is_accepted:
         return Decision(task=task, row="T11", is_saved=False)
-    return Decision(task=replace(task, timer=accept_timer(at)), row="T12", is_saved=False)
+    return Decision(task=replace(task, timer=accept_timer(task, at)), row="T12", is_saved=False)
 
 
 def await_result(task: Task, back: HolderBack, at: Moment) -> Decision:

@@ -13,19 +13,23 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from hub.core.deadlines import Deadlines
+from hub.core.dependencies import Dependencies
 from hub.core.draft import Draft
 from hub.core.effects import AgentRecord, AgentSaved, Instance, TaskSaved, Tell
 from hub.core.events import Sender
+from hub.core.fleet import Fleet
 from hub.core.happenings import Decision, Happening, Moment
 from hub.core.lifecycle import move_of
-from hub.core.matching import Waiting
+from hub.core.matching import Effort
 from hub.core.outgoing import letters_of
 from hub.core.policy import Policy
-from hub.core.seats import Agent, Fleet, Seat
+from hub.core.rations import Rations
+from hub.core.seats import Agent, Run, Seat, claim_of
 from hub.core.shelf import Shelf
 from hub.core.task import Holder, Now, State, Task, check_task, is_begun
 from hub.core.timers import due_ms, loaded
 from hub.core.v1_speech import for_v1
+from hub.core.waiting import Waiting
 from protocol.frames import HubFrame
 from protocol.ids import AgentId, Generation, InstanceId, TaskId
 
@@ -54,11 +58,21 @@ class Office:
         self.is_history_known_lost = False
         self.tasks: dict[TaskId, Task] = {}
         self.by_key: dict[str, TaskId] = {}
+        self.by_unique: dict[str, TaskId] = {}
+        """Unique keys, and the open tasks that hold them."""
         self.shelf = Shelf()
+        self.dependencies = Dependencies(self.tasks.__contains__, self.shelf.get)
         self.fleet = Fleet()
-        self.waiting = Waiting()
         self.instances: dict[InstanceId, Instance] = {one.instance_id: one for one in instances}
+        # Where no instance is known nothing has ever begun, so no key can have been used before.
+        self.rations = Rations(now.ms if self.instances else None)
+        self.waiting = Waiting(self.rations, self.fleet.number_with, policy.ageing_ms)
+        self.effort = Effort()
         self.declines: dict[TaskId, dict[AgentId, int]] = {}
+        self.crashes: dict[TaskId, frozenset[AgentId]] = {}
+        """Of open tasks, the agents on which they have crashed in this life of the hub."""
+        self.pauses_written: dict[AgentId, bool] = {}
+        """Of agents whose record this turn changes: whether the ledger has them as paused."""
         self.adrift: dict[TaskId, None] = {}
         """Held tasks that came back from a refused commit without a live link: recovering at the end of the
         turn.
@@ -72,6 +86,7 @@ class Office:
             self.fleet.enter(record)
         for task in tasks:
             self.put(loaded(task, policy, now), now)
+            self._keep_old_run(task, now)
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -130,6 +145,8 @@ class Office:
         if decision.row:
             self.rows[decision.row] += 1
         holder = after.holder or task.holder
+        if decision.status == "rejected" and task.spec.concurrency_key is not None:
+            self.rations.take_back(task.spec.concurrency_key, task.task_id)
         self._follow(task, after, draft.now, keeps_seat=decision.keeps_seat)
         if decision.event is not None:
             draft.log(
@@ -186,6 +203,10 @@ class Office:
         self.counts[task.state] += 1
         if task.spec.idempotency_key is not None:
             self.by_key[task.spec.idempotency_key] = task.task_id
+        if task.spec.unique_key is not None:
+            self.by_unique[task.spec.unique_key] = task.task_id
+        if task.waits_for:
+            self.dependencies.enter(task)
         if task.holder is not None:
             self._seat(task.holder, task)
         self.put_in_line(task, now)
@@ -214,14 +235,16 @@ class Office:
         if after.is_final:
             self._drop_open(before)
             self.shelf.put(after)
+            self.dependencies.note_end(after)
             return
         self.tasks[after.task_id] = after
         self.put_in_line(after, now)
 
     def put_in_line(self, task: Task, now: Now) -> None:
         """Its pause is over, or it is new: it waits for a seat from now on."""
-        if task.state is State.QUEUED and task.not_before_ms <= now.ms:
-            self.waiting.enter(task)
+        if task.state is State.QUEUED and task.not_before_ms <= now.ms and not task.waits_for:
+            is_apart = self.fleet.is_declined(task.task_id)
+            self.waiting.enter(task, now.ms, is_apart=is_apart)
         else:
             self.waiting.leave(task.task_id)
         self.task_deadlines.watch(task.task_id, self._task_due_ms(task.task_id))
@@ -235,8 +258,14 @@ class Office:
         self.task_deadlines.forget(task.task_id)
         self.waiting.leave(task.task_id)
         self.declines.pop(task.task_id, None)
+        self.crashes.pop(task.task_id, None)
+        if task.waits_for:
+            self.dependencies.leave(task)
         if task.spec.idempotency_key is not None:
             self.by_key.pop(task.spec.idempotency_key, None)
+        unique_key = task.spec.unique_key
+        if unique_key is not None and self.by_unique.get(unique_key) == task.task_id:
+            del self.by_unique[unique_key]
 
     # --- seats ---------------------------------------------------------------------------------------------
 
@@ -244,12 +273,16 @@ class Office:
         agent = self.fleet.get(holder.agent_id)
         if agent is None:  # a row outlived the record of its agent
             agent = self.fleet.enter(AgentRecord(agent_id=holder.agent_id, instance_id=holder.instance_id))
-        agent.held[task.task_id] = Seat(task.generation)
+        agent.seat(task.task_id, Seat(task.generation, task.spec.slot))
+        if task.spec.concurrency_key is not None:
+            self.rations.hold(task.spec.concurrency_key, task.task_id)
         self.fleet.touch(agent)
 
     def _unseat(self, holder: Holder, task: Task, kept_until_ms: int | None) -> None:
         agent = self.fleet.agents[holder.agent_id]
-        agent.held.pop(task.task_id, None)
+        agent.unseat(task.task_id)
+        if task.spec.concurrency_key is not None:
+            self.rations.let_go(task.spec.concurrency_key, task.task_id)
         if kept_until_ms is not None:
             self.keep_seat(agent, task.task_id, task.generation, kept_until_ms)
         self.fleet.touch(agent)
@@ -261,21 +294,57 @@ class Office:
         return now.ms + (self.policy.cancel_grace_ms if holder.is_v1 else self.policy.grace_ms)
 
     def keep_seat(self, agent: Agent, task_id: TaskId, generation: Generation, until_ms: int) -> None:
-        """A revoked run takes its seat until it is known to be over."""
-        agent.revoked.setdefault((task_id, generation), until_ms)
+        """A revoked run takes its seat, and a part of its key, until it is known to be over."""
+        run, claim = (task_id, generation), claim_of(self.find(task_id))
+        if agent.keep(run, claim, until_ms) and claim.key is not None:
+            self.rations.hold(claim.key, (agent.agent_id, run))
         self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
         self.fleet.touch(agent)
 
+    def _keep_old_run(self, task: Task, now: Now) -> None:
+        """After a start of the hub the last run of a queued task may still be alive: until its agent has said
+        what it has in hand, that counts against the key.
+        """
+        has_key = task.spec.concurrency_key is not None
+        if has_key and task.state is State.QUEUED and task.last_holder is not None:
+            agent = self.fleet.get(task.last_holder.agent_id)
+            if agent is not None:
+                self.keep_seat(agent, task.task_id, task.generation, now.ms + self.policy.grace_ms)
+
     def free_seat(self, agent: Agent, task_id: TaskId, generation: Generation) -> bool:
         """The revoked run is over. True when there was one."""
-        if agent.revoked.pop((task_id, generation), None) is None:
-            return False
-        self.fleet.touch(agent)
-        return True
+        return self.free_seats(agent, ((task_id, generation),))
+
+    def free_seats(self, agent: Agent, runs: Iterable[Run]) -> bool:
+        """Revoked runs that are over, or that nobody waits for any more."""
+        claims = [(run, agent.release(run)) for run in tuple(runs)]
+        for run, claim in claims:
+            if claim is not None and claim.key is not None:
+                self.rations.let_go(claim.key, (agent.agent_id, run))
+        is_any = any(claim is not None for _, claim in claims)
+        if is_any:
+            self.fleet.touch(agent)
+        return is_any
+
+    # --- declines ------------------------------------------------------------------------------------------
+
+    def decline(self, agent: Agent, task: Task, until_ms: int, now: Now) -> None:
+        """Until then this agent is not offered it. It stands apart, so that it is in nobody's way."""
+        self.fleet.decline(agent, task.task_id, until_ms)
+        self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+        self.waiting.leave(task.task_id)
+        self.put_in_line(task, now)
+
+    def forgive(self, agent: Agent, now: Now) -> None:
+        """The declines of this agent that have lasted long enough."""
+        for task_id in [task_id for task_id, until_ms in agent.declined.items() if until_ms <= now.ms]:
+            self.fleet.forgive(agent, task_id)
+            self.waiting.stir(task_id)
 
     # --- agents --------------------------------------------------------------------------------------------
 
     def save_agent(self, agent: Agent, record: AgentRecord, draft: Draft) -> None:
+        self.pauses_written.setdefault(agent.agent_id, agent.record.is_paused)
         agent.record = record
         draft.changes.append(AgentSaved(record))
         self.fleet.touch(agent)

@@ -18,6 +18,7 @@ from hub.core.happenings import (
     HolderLost,
     InputOverdue,
     LeaseExpired,
+    ProgressOverdue,
     ProofOverdue,
     RunOverdue,
     StartOverdue,
@@ -68,6 +69,8 @@ def what_is_due(office: Office, task: Task, draft: Draft) -> Happening:
         return StartOverdue()
     if task.run_due_ms is not None and task.run_due_ms <= min(draft.now.ms, task.timer.due_ms):
         return InputOverdue() if task.is_asking else RunOverdue()
+    if task.progress_due_ms is not None and task.progress_due_ms <= min(draft.now.ms, task.timer.due_ms):
+        return ProgressOverdue()
     if task.timer.kind is TimerKind.ACCEPT:
         return AcceptOverdue(is_agents_fault=blame_agent(office, task, draft))
     return DUE[task.timer.kind]
@@ -81,21 +84,29 @@ def blame_agent(office: Office, task: Task, draft: Draft) -> bool:
     agent.accept_timeouts += 1
     if agent.accept_timeouts < office.policy.accept_timeouts_max:
         return False
+    detail = f"{agent.accept_timeouts} assignments in a row were not accepted in time"
+    quarantine(office, agent, detail, draft)
+    return True
+
+
+def quarantine(office: Office, agent: Agent, reason: str, draft: Draft) -> None:
+    """It is given nothing for a while, and somebody is told why."""
     agent.quarantined_until_ms = draft.now.ms + office.policy.quarantine_ms
+    agent.quarantine_reason = reason
     office.agent_deadlines.watch(agent.agent_id, agent.due_ms())
     office.fleet.touch(agent)
-    detail = f"{agent.accept_timeouts} assignments in a row were not accepted in time"
-    draft.effects.append(RaiseAlert(kind=AlertKind.AGENT_QUARANTINED, agent_id=agent.agent_id, detail=detail))
-    return True
+    draft.effects.append(RaiseAlert(kind=AlertKind.AGENT_QUARANTINED, agent_id=agent.agent_id, detail=reason))
 
 
 def tend(office: Office, agent: Agent, draft: Draft) -> None:
     """Seats, declines and quarantine that are over; a drain that has lasted long enough."""
     now_ms = draft.now.ms
-    agent.revoked = {run: until_ms for run, until_ms in agent.revoked.items() if until_ms > now_ms}
-    agent.declined = {task_id: until_ms for task_id, until_ms in agent.declined.items() if until_ms > now_ms}
+    office.free_seats(agent, [run for run, until_ms in agent.revoked.items() if until_ms <= now_ms])
+    office.forgive(agent, draft.now)
     if 0 < agent.quarantined_until_ms <= now_ms:
         agent.quarantined_until_ms = agent.accept_timeouts = 0
+        agent.quarantine_reason = ""
+        agent.crashed.clear()
     if agent.drain_due_ms is not None and agent.drain_due_ms <= now_ms:
         agent.drain_due_ms = None
         send_away(office, agent, draft)

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from hub.core.task import Backoff
 from protocol import limits
 
 SECOND_MS: Final = 1_000
@@ -51,7 +52,13 @@ class Policy(Struct, frozen=True, kw_only=True):
     """How often one generation's assign is sent again (T12) before that is a strike."""
     accept_timeouts_max: int = 3
     """In a row, on one agent: then the agent is the one to blame."""
+    crashes_max: int = 3
+    """Different tasks in a row that broke down on one agent, before it is left alone for a while."""
     quarantine_ms: int = 5 * MINUTE_MS
+    ageing_ms: int = 10 * MINUTE_MS
+    """Who waits so long rises a level, and so the lowest is served within three of these like an urgent one
+    of its age.
+    """
     declined_first_ms: int = SECOND_MS
     declined_max_ms: int = 30 * SECOND_MS
     name_in_use_retry_ms: int = 30 * SECOND_MS
@@ -66,11 +73,15 @@ class Policy(Struct, frozen=True, kw_only=True):
     """Open tasks on one board, about 2 KiB each; one more is answered `overloaded`."""
 
 
-def backoff_ms(policy: Policy, failures: int, roll: float) -> int:
-    """min(300 s, 2 s x 2^failures) x uniform(0.5, 1)."""
-    doublings = min(failures, 30)
-    full_ms = min(policy.backoff_max_ms, policy.backoff_first_ms << doublings)
-    return int(full_ms * (0.5 + roll / 2))
+DOUBLINGS_MAX: Final = 30
+"""Of a pause: nobody waits longer than its bound, so there is no need to count on."""
+
+
+def backoff_ms(policy: Policy, failures: int, roll: float, own: Backoff | None = None) -> int:
+    """min(300 s, 2 s x 2^failures) x uniform(0.5, 1), or as the task itself says (ADR 0018)."""
+    backoff = own or Backoff(first_ms=policy.backoff_first_ms, max_ms=policy.backoff_max_ms)
+    full_ms = min(backoff.max_ms, backoff.first_ms << min(failures, DOUBLINGS_MAX))
+    return int(full_ms * (roll if backoff.jitter == "full" else 0.5 + roll / 2))
 
 
 def decline_ms(policy: Policy, declines: int) -> int:

@@ -9,6 +9,8 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from hub.core.aftermath import left_to_wait_for, missing_dependency
+from hub.core.demands import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.draft import Draft
 from hub.core.effects import Granted, HangUp, Refusal, RefusalKind
 from hub.core.events import (
@@ -22,7 +24,6 @@ from hub.core.events import (
     TaskSubmitted,
 )
 from hub.core.happenings import AnswerGiven, CancelAsked, PublisherMissing
-from hub.core.matching import REACH_RULES, Scene, demand_of, first_rule
 from hub.core.office import Office
 from hub.core.orders import has_room_for
 from hub.core.seats import Agent
@@ -38,21 +39,42 @@ def submit(office: Office, event: TaskSubmitted, draft: Draft) -> None:
     same = office.find_key(key) if key is not None else office.find(event.task_id)
     if same is not None:
         draft.reply = repeat_of(same, event)
+        if isinstance(draft.reply, Granted):
+            office.dependencies.answers_for(same.task_id, event.task_id)
         return
-    task = new_task(event.task_id, event.spec, draft.now)
-    reason = why_out_of_reach(office, task, draft.now) if event.must_be_connected else None
+    spec = office.dependencies.resolved(event.spec)
+    task = new_task(office, event.task_id, spec, draft.now)
+    refusal = why_not(office, task, event, draft.now)
+    if refusal is not None:
+        draft.reply = refusal
+        return
+    created = office.create(task, draft)
+    if is_without_way(office, created):
+        office.apply(created, PublisherMissing(), draft)
+    note = "pushed" if event.must_be_connected else "queued"
+    draft.reply = Granted(note=note, task=office.find(task.task_id), agent_id=spec.assign_to)
+
+
+def why_not(office: Office, task: Task, event: TaskSubmitted, now: Now) -> Refusal | None:
+    """What keeps a new task from the board: nobody in reach, no room, a held key, or nothing to wait for."""
+    spec = task.spec
+    reason = why_out_of_reach(office, task, now) if event.must_be_connected else None
     if reason is not None:
-        kind = RefusalKind.AGENT_NOT_CONNECTED
         known = None if reason == "not_connected" else reason
-        draft.reply = Refusal(kind=kind, agent_id=event.spec.assign_to, reason=known)
-    elif len(office.tasks) >= office.policy.tasks_open_max:
-        draft.reply = Refusal(kind=RefusalKind.OVERLOADED, reason="too many open tasks")
-    else:
-        note = "pushed" if event.must_be_connected else "queued"
-        created = office.create(task, draft)
-        if is_without_way(office, created):
-            office.apply(created, PublisherMissing(), draft)
-        draft.reply = Granted(note=note, task=office.find(task.task_id), agent_id=event.spec.assign_to)
+        return Refusal(kind=RefusalKind.AGENT_NOT_CONNECTED, agent_id=spec.assign_to, reason=known)
+    if len(office.tasks) >= office.policy.tasks_open_max:
+        return Refusal(kind=RefusalKind.OVERLOADED, reason="too many open tasks")
+    missing = missing_dependency(office, spec)
+    if missing is not None:
+        return Refusal(kind=RefusalKind.DEPENDENCY_NOT_FOUND, task_id=missing)
+    return why_not_unique(office, spec)
+
+
+def why_not_unique(office: Office, spec: Spec) -> Refusal | None:
+    """An open task that has the same unique key stands in the way."""
+    if spec.unique_key is None or spec.unique_key not in office.by_unique:
+        return None
+    return Refusal(kind=RefusalKind.UNIQUE_KEY_HELD, task_id=office.by_unique[spec.unique_key])
 
 
 def is_without_way(office: Office, task: Task) -> bool:
@@ -68,8 +90,8 @@ def repeat_of(task: Task, event: TaskSubmitted) -> Granted | Refusal:
     return Granted(note=note, task=task, agent_id=task.spec.assign_to, is_repeat=True)
 
 
-def new_task(task_id: TaskId, spec: Spec, now: Now) -> Task:
-    """In the queue, its wall times turned into monotonic ones."""
+def new_task(office: Office, task_id: TaskId, spec: Spec, now: Now) -> Task:
+    """In the queue, its wall times turned into monotonic ones, and behind what it depends on."""
     return Task(
         task_id=task_id,
         spec=spec,
@@ -77,6 +99,7 @@ def new_task(task_id: TaskId, spec: Spec, now: Now) -> Task:
         updated_wall_ms=now.wall_ms,
         not_before_ms=ms_of(spec.run_at_wall_ms, now) or 0,
         start_by_ms=ms_of(spec.start_by_wall_ms, now),
+        waits_for=left_to_wait_for(office, spec),
     )
 
 
@@ -85,7 +108,7 @@ def why_out_of_reach(office: Office, task: Task, now: Now) -> str | None:
     agent = office.fleet.get(task.spec.assign_to or AgentId(""))
     if agent is None:
         return "not_connected"
-    rule = first_rule(demand_of(task), agent, Scene(task.task_id, now.ms, office.is_draining))
+    rule = first_rule(demand_of(task.spec), agent, Scene(task.task_id, now.ms, office.is_draining))
     if rule == "not_connected" and agent.held:
         return "out_of_reach"
     return rule if rule in REACH_RULES else None
@@ -117,12 +140,15 @@ def wrong_state(task: Task) -> Refusal:
 def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
     """By hand: a new task with `retry_of`. Terminal is for ever, and times of the first one are its own
     (L18). Whoever waited on its channel, or for its run, has been told the end and hears no other (L101).
+    What it depends on and its unique key are those of the first.
     """
     task = office.find(event.task_id)
     if task is None:
         draft.reply = Refusal(kind=RefusalKind.TASK_NOT_FOUND, task_id=event.task_id)
     elif not task.is_final:
         draft.reply = wrong_state(task)
+    elif (refusal := why_not_unique(office, task.spec)) is not None:
+        draft.reply = refusal
     else:
         spec = replace(
             task.spec,
@@ -135,7 +161,7 @@ def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
             submitted_by=event.by,
             submitted_wall_ms=draft.now.wall_ms,
         )
-        again = office.create(new_task(event.new_task_id, spec, draft.now), draft)
+        again = office.create(new_task(office, event.new_task_id, spec, draft.now), draft)
         draft.reply = Granted(note="requeued", task=again)
 
 

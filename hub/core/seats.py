@@ -1,21 +1,41 @@
-"""Every agent the hub knows: its link, its seats, and why it may not be given work.
+"""One agent that the hub knows: its link, its seats, and why it may not be given work.
 
-Owns what is held, which revoked seats are still taken, quarantine, pause and draining, and the index of
-agents with a free seat. Seats are truth: they are derived from what tasks say, never from what a peer
-reports. Never changes a task.
+Owns what is held, which revoked seats are still taken, quarantine, pause and draining. Seats are truth: they
+are derived from what tasks say, never from what a peer reports. Never changes a task; all agents together are
+in `fleet.py`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
 
 from hub.core.effects import AgentRecord
-from hub.core.task import Holder
-from protocol.frames import AckStatus, AgentCard
+from hub.core.runs import INNER_PREFIX
+from hub.core.task import Holder, Task
+from hub.core.words import FLEET_WORD, agent_word, capability_word, label_word, plugin_word
+from protocol.frames import AckStatus, AgentCard, Resting
 from protocol.ids import AgentId, Generation, InstanceId, Seq, TaskId
 
 Run = tuple[TaskId, Generation]
+
+
+ORDINARY: str = ""
+"""The nameless kind of slot, which every agent has."""
+
+
+class Claim(Struct, frozen=True):
+    """What a run takes: a slot of a kind, and a part of what its key may have at work."""
+
+    kind: str = ORDINARY
+    key: str | None = None
+
+
+def claim_of(task: Task | None) -> Claim:
+    """A run of a task that is not known takes an ordinary slot."""
+    return Claim() if task is None else Claim(task.spec.slot, task.spec.concurrency_key)
 
 
 class Seat:
@@ -23,10 +43,11 @@ class Seat:
     heard it.
     """
 
-    __slots__ = ("accepted_seq", "generation")
+    __slots__ = ("accepted_seq", "generation", "kind")
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, kind: str = ORDINARY) -> None:
         self.generation = generation
+        self.kind = kind
         self.accepted_seq = Seq(0)
 
 
@@ -35,9 +56,14 @@ class Agent:
 
     __slots__ = (
         "accept_timeouts",
+        "bit",
         "boot_id",
         "capabilities",
+        "claims",
+        "client_type",
         "connected_wall_ms",
+        "crashed",
+        "crashed_boot",
         "declined",
         "drain_due_ms",
         "has_lost_history",
@@ -49,22 +75,29 @@ class Agent:
         "labels",
         "last_dispatch_wall_ms",
         "link_id",
+        "listed",
         "load",
         "name",
+        "plugin_versions",
         "plugins",
+        "quarantine_reason",
         "quarantined_until_ms",
         "record",
+        "resting",
         "revoked",
+        "sdk",
         "seen_wall_ms",
         "session_id",
+        "slot_kinds",
         "slots",
         "status",
+        "taken",
         "v1_ended",
         "v1_spoken",
         "version",
     )
 
-    def __init__(self, record: AgentRecord) -> None:
+    def __init__(self, record: AgentRecord) -> None:  # noqa: PLR0915  a line an attribute
         self.record = record
         self.link_id = 0
         self.version = 2
@@ -75,9 +108,21 @@ class Agent:
         self.capabilities = frozenset(record.capabilities)
         self.plugins: frozenset[str] = frozenset()
         self.labels: dict[str, str] = {}
+        self.client_type: str | None = None
+        self.sdk: str | None = None
+        self.plugin_versions: dict[str, str] = {}
+        """As the agent says of itself: for people, never for matching."""
         self.has_lost_history = False
         """Whether the identify of this link showed that the hub has lost history."""
         self.slots = 1
+        self.slot_kinds: Mapping[str, int] = {}
+        """Slots of a kind, beside the ordinary ones."""
+        self.resting: Resting | None = None
+        """It is there and takes nothing new, by its owner's own rules."""
+        self.bit = 0
+        """Its place in the index, as a power of two."""
+        self.listed: tuple[str, ...] = ()
+        """The words under which it is in the index now."""
         self.load: float | None = None
         """As reported. Shown, and never believed: seats are derived from what is held."""
         self.session_id = ""
@@ -87,10 +132,19 @@ class Agent:
         self.held: dict[TaskId, Seat] = {}
         self.revoked: dict[Run, int] = {}
         """Seats of revoked runs, and until when they are kept at the latest."""
+        self.claims: dict[Run, Claim] = {}
+        """What the revoked runs take."""
+        self.taken: Counter[str] = Counter()
+        """Slots of each kind that are held, or kept for revoked runs."""
         self.declined: dict[TaskId, int] = {}
         """Tasks that it declined, and until when each is not offered again."""
         self.accept_timeouts = 0
+        self.crashed: dict[TaskId, None] = {}
+        """Tasks that broke down on it, one after the other, without one that completed between."""
+        self.crashed_boot: str | None = None
+        """The boot that has reported what died with the one before it."""
         self.quarantined_until_ms = 0
+        self.quarantine_reason = ""
         self.is_draining = False
         self.is_asked_to_drain = False
         """By a person: then it outlives the link."""
@@ -115,8 +169,59 @@ class Agent:
         return self.version < 2
 
     @property
+    def is_inner(self) -> bool:
+        """A part of the hub itself."""
+        return self.agent_id.startswith(INNER_PREFIX)
+
+    # --- seats -------------------------------------------------------------------------------------------
+
+    @property
     def free_slots(self) -> int:
-        return self.slots - len(self.held) - len(self.revoked)
+        """Ordinary ones."""
+        return self.free_of(ORDINARY)
+
+    def slots_of(self, kind: str) -> int:
+        return self.slots if kind == ORDINARY else self.slot_kinds.get(kind, 0)
+
+    def free_of(self, kind: str) -> int:
+        return self.slots_of(kind) - self.taken[kind]
+
+    def kinds(self) -> Iterable[str]:
+        yield ORDINARY
+        yield from self.slot_kinds
+
+    def seat(self, task_id: TaskId, seat: Seat) -> None:
+        self.held[task_id] = seat
+        self.taken[seat.kind] += 1
+
+    def unseat(self, task_id: TaskId) -> None:
+        seat = self.held.pop(task_id, None)
+        if seat is not None:
+            self._free(seat.kind)
+
+    def keep(self, run: Run, claim: Claim, until_ms: int) -> bool:
+        """A revoked run takes its seat until it is known to be over. False when it is kept already."""
+        if run in self.revoked:
+            return False
+        self.revoked[run] = until_ms
+        self.claims[run] = claim
+        self.taken[claim.kind] += 1
+        return True
+
+    def release(self, run: Run) -> Claim | None:
+        """The revoked run is over; what it took, when there was one."""
+        if self.revoked.pop(run, None) is None:
+            return None
+        claim = self.claims.pop(run)
+        self._free(claim.kind)
+        return claim
+
+    def _free(self, kind: str) -> None:
+        self.taken[kind] -= 1
+        if not self.taken[kind]:
+            del self.taken[kind]
+
+    # --- may it be given work? ---------------------------------------------------------------------------
 
     @property
     def card(self) -> AgentCard:
@@ -133,9 +238,9 @@ class Agent:
         return Holder(self.agent_id, self.instance_id)
 
     def takes_work(self, now_ms: int) -> bool:
-        """Whether any task at all could be given to it now."""
+        """Whether it could be given anything now, if it has a slot for that."""
         may = self.link_id != 0 and not self.record.is_paused and not self.is_draining
-        return may and self.quarantined_until_ms <= now_ms and self.free_slots > 0
+        return may and self.resting is None and self.quarantined_until_ms <= now_ms
 
     def due_ms(self) -> int | None:
         """When its seats, its quarantine, its drain or its declines next need a look."""
@@ -147,79 +252,10 @@ class Agent:
         return min(dues, default=None)
 
     def words(self) -> Iterable[str]:
-        """What it is found by: each capability and each plugin."""
+        """What it is found by: its name, and each label, capability and plugin."""
+        yield agent_word(self.agent_id)
+        if not self.is_inner:
+            yield FLEET_WORD
+        yield from (label_word(name, value) for name, value in self.labels.items())
         yield from (capability_word(name) for name in self.capabilities)
         yield from (plugin_word(name) for name in self.plugins)
-
-
-def capability_word(name: str) -> str:
-    return "c:" + name
-
-
-def plugin_word(name: str) -> str:
-    return "p:" + name
-
-
-class Fleet:
-    """All agents, and those with a free seat, by what they can do, least recently given work first."""
-
-    __slots__ = ("_by_word", "agents", "by_link", "free", "touched")
-
-    def __init__(self) -> None:
-        self.agents: dict[AgentId, Agent] = {}
-        self.by_link: dict[int, Agent] = {}
-        self.free: dict[AgentId, Agent] = {}
-        self._by_word: dict[str, dict[AgentId, Agent]] = {}
-        self.touched: dict[AgentId, Agent] = {}
-        """Agents whose seats or state changed since the last match."""
-
-    def get(self, agent_id: AgentId) -> Agent | None:
-        return self.agents.get(agent_id)
-
-    def enter(self, record: AgentRecord) -> Agent:
-        """A name that is new to this life of the hub."""
-        agent = self.agents[record.agent_id] = Agent(record)
-        return agent
-
-    def touch(self, agent: Agent) -> None:
-        self.touched[agent.agent_id] = agent
-
-    def settle(self, agent: Agent, now_ms: int) -> bool:
-        """Bring the index up to date; True when the agent has a free seat."""
-        agent_id = agent.agent_id
-        if agent.takes_work(now_ms):
-            if agent_id not in self.free:
-                self.free[agent_id] = agent
-                for word in agent.words():
-                    self._by_word.setdefault(word, {})[agent_id] = agent
-            return True
-        if self.free.pop(agent_id, None) is not None:
-            self.forget_words(agent)
-        return False
-
-    def withdraw(self, agent: Agent) -> None:
-        """Out of the index before what it can do changes."""
-        if self.free.pop(agent.agent_id, None) is not None:
-            self.forget_words(agent)
-        self.touch(agent)
-
-    def forget_words(self, agent: Agent) -> None:
-        for word in agent.words():
-            found = self._by_word[word]
-            del found[agent.agent_id]
-            if not found:
-                del self._by_word[word]
-
-    def to_the_end(self, agent: Agent) -> None:
-        """It was given work: others come first now."""
-        lists = (self.free, *(self._by_word[word] for word in agent.words()))
-        for found in lists:
-            del found[agent.agent_id]
-            found[agent.agent_id] = agent
-
-    def free_with(self, words: tuple[str, ...]) -> Iterable[Agent]:
-        """Free agents that may fit: those with the rarest of the words."""
-        if not words:
-            return self.free.values()
-        none: dict[AgentId, Agent] = {}
-        return min((self._by_word.get(word, none) for word in words), key=len).values()

@@ -101,7 +101,15 @@ def hear_heartbeat(office: Office, agent: Agent, beat: Heartbeat, draft: Draft) 
     for task_id, generation in tuple(agent.revoked):
         if (task_id, generation) not in listed:
             office.free_seat(agent, task_id, generation)
+    note_state(office, agent, beat)
+
+
+def note_state(office: Office, agent: Agent, beat: Heartbeat) -> None:
+    """What it says of itself: who does not rest any more may be given work at once."""
     agent.load = beat.load
+    if agent.resting != beat.resting:
+        agent.resting = beat.resting
+        office.fleet.touch(agent)
 
 
 def is_receipt_on_its_way(office: Office, agent: Agent, task_id: TaskId, generation: Generation) -> bool:

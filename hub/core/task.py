@@ -327,5 +327,6 @@ def check_task(task: Task) -> None:
     assert not is_unsent or task.state is State.CANCELLING, (
         f"{task.task_id}: an answer that nobody will be told"
     )
+    assert not task.waits_for or task.state is State.QUEUED, f"{task.task_id}: {task.state} and waits"
     waits = task.state in (State.INPUT_REQUIRED, State.RECOVERING)
     assert waits or task.run_left_ms is None, f"{task.task_id}: {task.state} and asking"

@@ -15,17 +15,17 @@ from hub.core.task import Now, State, Task, Timer, TimerKind
 def due_ms(task: Task, *, is_in_line: bool) -> int | None:
     """When this task next needs a look, if nothing else happens to it."""
     if task.timer is not None:
-        timer_ms = task.timer.due_ms
-        return timer_ms if task.run_due_ms is None else min(timer_ms, task.run_due_ms)
+        dues = (task.timer.due_ms, task.run_due_ms, task.progress_due_ms)
+        return min(due for due in dues if due is not None)
     if task.state is not State.QUEUED:
         return None
-    if is_in_line:
+    if is_in_line or task.waits_for:
         return task.start_by_ms
     return task.not_before_ms if task.start_by_ms is None else min(task.not_before_ms, task.start_by_ms)
 
 
-def accept_timer(at: Moment) -> Timer:
-    return Timer(TimerKind.ACCEPT, at.now.ms + at.policy.accept_ms)
+def accept_timer(task: Task, at: Moment) -> Timer:
+    return Timer(TimerKind.ACCEPT, at.now.ms + (task.spec.accept_ms or at.policy.accept_ms))
 
 
 def grace_timer(at: Moment) -> Timer:
@@ -42,7 +42,12 @@ def lease_timer(task: Task, at: Moment) -> Timer:
         return Timer(TimerKind.INPUT, task.run_due_ms)
     if task.holder.is_v1:
         return Timer(TimerKind.LEASE, task.run_due_ms)
-    return Timer(TimerKind.LEASE, at.now.ms + at.policy.lease_ms)
+    return Timer(TimerKind.LEASE, at.now.ms + (task.spec.lease_ms or at.policy.lease_ms))
+
+
+def progress_due_ms(task: Task, at: Moment) -> int | None:
+    """By when a run that begins, goes on, or has just spoken must speak again."""
+    return None if task.spec.progress_ms is None else at.now.ms + task.spec.progress_ms
 
 
 def run_due_ms(task: Task, at: Moment) -> int:
@@ -80,14 +85,23 @@ def reloaded(task: Task, policy: Policy, now: Now) -> Task:
     if run_due is not None:
         run_due = now.ms + run_bound_ms(task, policy)
     if timer is not None:
-        due = now.ms + timer_bound_ms(timer.kind, policy)
+        due = now.ms + timer_bound_ms(task, timer.kind, policy)
         if run_due is not None and is_run_long(task, timer):
             due = run_due
         timer = Timer(timer.kind, due)
     not_before_ms = ms_of(task.spec.run_at_wall_ms, now) or 0
     if task.generation:
-        not_before_ms = min(task.not_before_ms, now.ms + policy.backoff_max_ms)
-    return replace(task, timer=timer, run_due_ms=run_due, not_before_ms=not_before_ms)
+        backoff = task.spec.backoff
+        pause_max_ms = policy.backoff_max_ms if backoff is None else backoff.max_ms
+        not_before_ms = min(task.not_before_ms, now.ms + pause_max_ms)
+    is_timed = task.state is State.RUNNING and task.spec.progress_ms is not None
+    return replace(
+        task,
+        timer=timer,
+        run_due_ms=run_due,
+        not_before_ms=not_before_ms,
+        progress_due_ms=now.ms + (task.spec.progress_ms or 0) if is_timed else None,
+    )
 
 
 def is_run_long(task: Task, timer: Timer) -> bool:
@@ -103,10 +117,10 @@ def run_bound_ms(task: Task, policy: Policy) -> int:
     return max((task.spec.timeout_ms or policy.run_ms) + policy.run_slack_ms, policy.grace_ms)
 
 
-def timer_bound_ms(kind: TimerKind, policy: Policy) -> int:
+def timer_bound_ms(task: Task, kind: TimerKind, policy: Policy) -> int:
     bounds = {
-        TimerKind.ACCEPT: policy.accept_ms,
-        TimerKind.LEASE: policy.lease_ms,
+        TimerKind.ACCEPT: task.spec.accept_ms or policy.accept_ms,
+        TimerKind.LEASE: task.spec.lease_ms or policy.lease_ms,
         TimerKind.GRACE: policy.grace_ms,
         TimerKind.CANCEL: policy.cancel_confirm_ms,
         TimerKind.INPUT: policy.input_ms,

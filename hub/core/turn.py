@@ -90,9 +90,11 @@ class Turn:
         again.
         """
         if not refused:
+            self._board.settle()
             return self._settled(())
         again, marks = self._unwritten(refused)
         self._board.reload(refused, found, self.now, marks)
+        self._board.settle(refused)
         return self._settled(again, refused)
 
     def abandon(self, found: Iterable[Task] = ()) -> Settled:
@@ -104,6 +106,8 @@ class Turn:
             if isinstance(change, MarkMoved):
                 marks.setdefault(change.instance_id, Seq(change.seq - 1))
         self._board.reload(self.touched, found, self.now, marks)
+        self._board.forget_pauses()
+        self._board.settle(self.touched)
         if any(isinstance(change, EpochRenewed) for change in self.changes):
             self._board.forget_renewal(self._epoch, self._generation_floor)
         return Settled(again=tuple(range(len(self.answers))))

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.core.draft import Draft
 from hub.core.facts import apply_fact, is_ending, is_in_hand, is_of_holder, status_of_repeat, stray
-from hub.core.happenings import Accepted, HolderBack, HolderMovedOn
+from hub.core.happenings import Accepted, HolderBack, HolderMovedOn, SignOfLife
 from hub.core.office import Office
 from hub.core.seats import Agent
 from hub.core.talk import note_passing, pass_on
@@ -98,6 +98,8 @@ def hear_v1_fact(office: Office, agent: Agent, fact: V1Fact, draft: Draft) -> No
 
 def as_meant(fact: V1Fact) -> V1Fact:
     """A failure that was reported as completed is a failure; tokens may stand in the result."""
+    if isinstance(fact, TaskFailed) and fact.fault is not None:
+        return replace(fact, fault=None)  # a word that only a v2 agent has
     if not isinstance(fact, TaskComplete):
         return fact
     try:
@@ -189,6 +191,7 @@ def hear_v1_progress(office: Office, agent: Agent, progress: TaskProgress, draft
             forget(office, agent, progress.task_id, draft)
         return
     pick_up(office, agent, task, draft)
+    office.apply(office.tasks[task.task_id], SignOfLife(is_talk=True), draft)
     said = replace(progress, generation=generation)
     note_passing(office, office.tasks[task.task_id], said)
     pass_on(agent, said, draft)

@@ -10,6 +10,8 @@ from msgspec import Struct
 from hub.core.office import Office
 from hub.core.runs import INNER_PREFIX
 from hub.core.seats import Agent
+from hub.core.task import State
+from protocol.frames import Resting
 from protocol.ids import AgentId, InstanceId, TaskId
 
 
@@ -20,15 +22,25 @@ class SeatView(Struct, frozen=True, kw_only=True):
     name: str
     status: str
     state: str
-    """`online`, `paused`, `draining`, `quarantined` or `offline`: the first that keeps work from it."""
+    """`online`, `paused`, `draining`, `resting`, `quarantined` or `offline`: the first that keeps work from
+    it.
+    """
     is_connected: bool
     instance_id: InstanceId | None
     version: int | None
     slots: int
     free_slots: int
+    slot_kinds: dict[str, int]
+    free_slot_kinds: dict[str, int]
+    resting: Resting | None
+    quarantine_reason: str
+    quarantine_left_ms: int
     capabilities: tuple[str, ...]
     labels: dict[str, str]
     plugins: tuple[str, ...]
+    plugin_versions: dict[str, str]
+    client_type: str | None
+    sdk: str | None
     running_tasks: tuple[TaskId, ...]
     revoked_seats: int
     load: float | None
@@ -61,9 +73,17 @@ def view_agent(agent: Agent, now_ms: int) -> SeatView:
         version=agent.version if there else None,
         slots=agent.slots,
         free_slots=max(0, agent.free_slots),
+        slot_kinds=dict(agent.slot_kinds),
+        free_slot_kinds={kind: max(0, agent.free_of(kind)) for kind in agent.slot_kinds},
+        resting=agent.resting,
+        quarantine_reason=agent.quarantine_reason,
+        quarantine_left_ms=max(0, agent.quarantined_until_ms - now_ms),
         capabilities=tuple(sorted(agent.capabilities)),
         labels=dict(agent.labels),
         plugins=tuple(sorted(agent.plugins)),
+        plugin_versions=dict(agent.plugin_versions),
+        client_type=agent.client_type,
+        sdk=agent.sdk,
         running_tasks=tuple(sorted(agent.held)),
         revoked_seats=len(agent.revoked),
         load=agent.load,
@@ -80,7 +100,22 @@ def state_of(agent: Agent, now_ms: int) -> str:
         return "paused"
     if agent.is_draining:
         return "draining"
+    if agent.resting is not None:
+        return "resting"
     return "quarantined" if agent.quarantined_until_ms > now_ms else "online"
+
+
+def count_waiting(office: Office) -> dict[str, int]:
+    """Queued tasks by what they wait for: a seat, a time, other tasks, their key."""
+    queued = office.counts[State.QUEUED]
+    dependants = sum(1 for task in office.tasks.values() if task.waits_for)
+    waiting, parked = len(office.waiting), office.waiting.parked
+    return {
+        "in_line": waiting - parked,
+        "later": queued - waiting - dependants,
+        "dependency": dependants,
+        "key": parked,
+    }
 
 
 def count(office: Office) -> Counts:

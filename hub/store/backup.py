@@ -77,12 +77,34 @@ RUN_INVARIANTS: Final = (
         "a run that has ended and its task has not, or the other way round",
         (
             "SELECT plugin_run_id FROM runs JOIN tasks ON tasks.number = runs.number"
-            " WHERE (ended_wall_ms IS NULL) <> (tasks.state NOT IN"
+            " WHERE (runs.ended_wall_ms IS NULL) <> (tasks.state NOT IN"
             " ('cancelled', 'completed', 'dead_letter', 'failed'))"
         ),
     ),
 )
 """Likewise, since version 2."""
+
+QUEUE_INVARIANTS: Final = (
+    (
+        "an end that has no time, or a time without an end",
+        (
+            "SELECT task_id FROM tasks WHERE (ended_wall_ms IS NULL) <> (state NOT IN"
+            " ('cancelled', 'completed', 'dead_letter', 'failed'))"
+        ),
+    ),
+    (
+        "a unique key that an ended task still holds",
+        "SELECT task_id FROM tasks WHERE unique_key IS NOT NULL AND ended_wall_ms IS NOT NULL",
+    ),
+    (
+        "a failure without a fingerprint, or a fingerprint without a failure",
+        ("SELECT task_id FROM tasks WHERE (fingerprint IS NULL) <> (state NOT IN ('dead_letter', 'failed'))"),
+    ),
+)
+"""Likewise, since version 3."""
+
+EVERY_INVARIANT: Final = ((1, INVARIANTS), (2, RUN_INVARIANTS), (3, QUEUE_INVARIANTS))
+"""With the version of the tables from which on they can be asked."""
 
 
 def open_to_read(path: Path, vfs: str | None = None) -> apsw.Connection:
@@ -154,7 +176,7 @@ def check(path: Path, *, may_be_older: bool = False) -> list[str]:
             return [*findings, f"its tables are version {version}, this program knows {len(MIGRATIONS)}"]
         if read_meta(connection) is None:
             findings.append("the row about the database itself is missing")
-        for sentence, sql in (*INVARIANTS, *(RUN_INVARIANTS if version > 1 else ())):
+        for sentence, sql in (one for since, some in EVERY_INVARIANT if since <= version for one in some):
             rows = connection.execute(f"{sql} LIMIT {FINDINGS_MAX}").fetchall()
             findings += [f"{sentence}: {', '.join(map(str, row))}" for row in rows]
         return findings

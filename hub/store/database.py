@@ -151,6 +151,21 @@ def locked(path: Path) -> int:
     return descriptor
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether a hub has this database open."""
+    lock = path.with_name(path.name + ".lock")
+    if not lock.exists():
+        return False
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def prepare(connection: apsw.Connection, durability: Durability, checkpoint_pages: int) -> None:
     """Set what holds for the writer's connection and is not kept in the file."""
     connection.set_busy_timeout(BUSY_MS)

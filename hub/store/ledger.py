@@ -16,12 +16,14 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
+from hub.core.dependencies import Outcome
 from hub.core.effects import EpochRenewed
 from hub.core.task import Now
 from hub.ports import Batch, Committed, Found, Loaded, StorageBroken, StorageFull
 from hub.store import dbapi, rows
 from hub.store.database import Database, set_synchronous
 from hub.store.writing import (
+    find_outcomes,
     find_tasks,
     read_agents,
     read_instances,
@@ -127,6 +129,10 @@ class SqliteLedger:
                 is_read=True,
             )
         )
+
+    async def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        """How these stand: one outcome for each, also for those of which there is no row."""
+        return await self._ask(Job(lambda connection: find_outcomes(connection, sorted(tasks)), is_read=True))
 
     # --- for other owners -----------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Mailboxes: messages for agents that were not there.
 
-Owns the numbers of a box (never used twice, not even after it was emptied), its limits, and acknowledging.
-Delivery happens inside the dispatcher's batch; reading is in `queries.py`.
+Owns the numbers of a box (never used twice, not even after it was emptied), its limits, acknowledging, and
+up to where an agent was told. Delivery into a box happens inside the dispatcher's batch; reading is in
+`queries.py`; who is told is the postman's business.
 """
 
 from __future__ import annotations
@@ -71,3 +72,37 @@ class Mailboxes:
             return connection.changes()
 
         return await self._ledger.write(drop)
+
+    async def waiting(self) -> set[AgentId]:
+        """Whose box holds something that they were not told."""
+
+        def look(connection: apsw.Connection) -> set[AgentId]:
+            found = connection.execute(
+                "SELECT DISTINCT mail.agent_id FROM mail LEFT JOIN mail_told USING (agent_id)"
+                " WHERE seq > coalesce(told_seq, 0)"
+            )
+            return {AgentId(str(row[0])) for row in found}
+
+        return await self._ledger.look(look)
+
+    async def told(self, agent_id: AgentId) -> int:
+        """The last message that this agent was told; 0 when it was told none."""
+
+        def look(connection: apsw.Connection) -> int:
+            found = connection.execute("SELECT told_seq FROM mail_told WHERE agent_id = ?", (agent_id,))
+            row = found.fetchone()
+            return int(str(row[0])) if row is not None else 0
+
+        return await self._ledger.look(look)
+
+    async def note_told(self, agent_id: AgentId, up_to: int) -> None:
+        """It has read these: they stay in the box until it acknowledges them, and are not told again."""
+
+        def note(connection: apsw.Connection) -> None:
+            connection.execute(
+                "INSERT INTO mail_told (agent_id, told_seq) VALUES (?, ?)"
+                " ON CONFLICT (agent_id) DO UPDATE SET told_seq = max(told_seq, excluded.told_seq)",
+                (agent_id, up_to),
+            )
+
+        await self._ledger.write(note)

@@ -18,8 +18,8 @@ from sqlalchemy import func, select
 from hub.core.effects import LetterKind
 from hub.store.ledger import SqliteLedger
 from hub.store.queries import Queries
+from hub.store.sheet import run_with
 from hub.store.statements import OUTBOX
-from hub.store.writing import run_with
 
 LETTERS_MAX: Final = 100
 """Read at once: few enough that a Redis that goes away in the middle has little repeated."""

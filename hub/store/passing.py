@@ -21,7 +21,7 @@ from hub.ports import Clock, StorageFull
 from hub.store.ledger import SqliteLedger
 from hub.store.queries import LogLine, log_line_of
 from hub.store.rows import Said, said_of
-from hub.store.writing import run_with
+from hub.store.sheet import run_with
 from protocol.limits import KIB, MIB
 
 FLUSH_EVERY_MS: Final = 1_000

@@ -1,7 +1,6 @@
-"""Named reads: everything that is ever read of the ledger while the hub runs, on reader connections in
-threads.
+"""Named reads: what is read of the ledger while the hub runs, on reader connections in threads.
 
-Owns filters, pages (by key, never by counting rows) and the bounds on both. A read comes back from SQLite as
+Owns pages (by key, never by counting rows) and their bounds. A read comes back from SQLite as
 one JSON text, for the same reason that a batch goes there as one (see `statements.py`). Never writes.
 """
 
@@ -14,18 +13,19 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from hub.clock import wall_ms
 from hub.core.effects import AgentRecord, StrayKept
-from hub.core.task import Priority, State, Task
+from hub.core.task import State, Task
 from hub.ports import CommittedEvent
 from hub.store import rows, statements
 from hub.store.database import READERS_MAX, Database
 from hub.store.mail import MAIL_KEPT_MS
 from hub.store.pages import INTEGER_MAX, as_one, number_of, within_bytes
-from hub.store.statements import EVENTS, PROGRESS, SUBMISSIONS, TASKS
+from hub.store.statements import EVENTS, PROGRESS, TASKS
 from hub.store.tables import LogRow, MailRow, StrayRow
+from hub.store.task_filters import TaskFilter, conditions, needs_scan
 from protocol.ids import AgentId, TaskId
 from protocol.limits import MIB
 
@@ -44,17 +44,6 @@ SCAN_ROWS_MAX: Final = 100_000
 LOGS: Final = statements.table(LogRow)
 MAIL: Final = statements.table(MailRow)
 STRAYS: Final = statements.table(StrayRow)
-
-
-class TaskFilter(Struct, frozen=True, kw_only=True):
-    """Which tasks are wanted; all that is given must hold."""
-
-    state: State | None = None
-    agent_id: str | None = None
-    plugin: str | None = None
-    priority: Priority | None = None
-    text: str | None = None
-    """Part of the description or of the id, in any case of its ASCII letters."""
 
 
 class TaskPage(Struct, frozen=True):
@@ -154,6 +143,11 @@ class Queries:
         (found,) = (await self.read_rows(select(func.coalesce(func.min(EVENTS.c.offset), 1))))[0]
         return int(found)
 
+    async def last_offset(self) -> int:
+        """The newest; 0 when there is none yet."""
+        (found,) = (await self.read_rows(select(func.coalesce(func.max(EVENTS.c.offset), 0))))[0]
+        return int(found)
+
     async def _events(self, *where: ColumnElement[bool], limit: int) -> tuple[CommittedEvent, ...]:
         columns = [EVENTS.c[name] for name in statements.EVENT_COLUMNS]
         chunk = select(*columns).where(*where).order_by(EVENTS.c.offset)
@@ -207,35 +201,6 @@ class Queries:
         )
         found, _ = await self.read_page(page, ("payload",), "seq", limit)
         return tuple(mail_of(dict(zip(names, row, strict=True))) for row in found)
-
-    # --- what is old ---
-
-    async def old_tasks(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
-        """Numbers of final tasks that have not changed since and are no runs, which have an age of their own;
-        the newest number is never among them."""
-        newest = select(func.max(TASKS.c.number)).scalar_subquery()
-        old = (
-            select(TASKS.c.number)
-            .where(TASKS.c.state.in_(statements.FINAL_STATES), TASKS.c.updated_wall_ms < before_wall_ms)
-            .where(TASKS.c.number < newest, TASKS.c.number.not_in(select(statements.RUNS.c.number)))
-            .limit(limit)
-        )
-        return tuple(row[0] for row in await self.read_rows(old))
-
-    async def old_lines(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
-        """Lines of logs, from the old end."""
-        oldest = select(LOGS.c.line_id, LOGS.c.wall_ms).order_by(LOGS.c.line_id).limit(limit).subquery()
-        old = select(oldest.c.line_id).where(oldest.c.wall_ms < before_wall_ms)
-        return tuple(row[0] for row in await self.read_rows(old))
-
-    async def first_young_event(self, before_wall_ms: int, limit: int) -> int | None:
-        """The offset below which events may go, at most `limit` of them; None when there is nothing to do."""
-        columns = (EVENTS.c.offset, EVENTS.c.timestamp)
-        oldest = await self.read_rows(select(*columns).order_by(EVENTS.c.offset).limit(limit + 1))
-        if not oldest or oldest[0][1] >= before_wall_ms or len(oldest) == 1:
-            return None
-        young = (offset for offset, timestamp in oldest if timestamp >= before_wall_ms)
-        return int(next(young, oldest[-1][0]))
 
     # --- how ---
 
@@ -302,35 +267,6 @@ class Queries:
                 return look(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
-
-
-# --- filters ---
-
-
-def conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
-    if wanted.state is not None:
-        where.append(TASKS.c.state == wanted.state.value)
-    if wanted.agent_id is not None:
-        where.append(TASKS.c.agent_id == wanted.agent_id)
-    if wanted.plugin is not None:
-        where.append(TASKS.c.plugin == wanted.plugin)
-    if wanted.priority is not None:
-        where.append(TASKS.c.priority == wanted.priority.value)
-    if wanted.text is not None:
-        where.append(
-            or_(
-                SUBMISSIONS.c.description.contains(wanted.text, autoescape=True),
-                TASKS.c.task_id.contains(wanted.text, autoescape=True),
-            )
-        )
-    return where
-
-
-def needs_scan(wanted: TaskFilter) -> bool:
-    """Whether more than one index, or none, would be needed to find the rows and nothing else."""
-    indexed = (wanted.state, wanted.agent_id, wanted.plugin)
-    return sum(value is not None for value in indexed) > 1 or (wanted.priority, wanted.text) != (None, None)
 
 
 # --- rows ---

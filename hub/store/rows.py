@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from hub.core import runs
+from hub.core.fingerprints import fingerprint_of
 from hub.core.task import Ending, Holder, Now, Question, Spec, State, StepKept, Task, Timer, TimerKind, Usage
 from protocol.ids import Generation, TaskId
 
@@ -118,6 +119,10 @@ MOVED_COLUMNS: Final = (
     "updated_wall_ms",
     "due_wall_ms",
     "life",
+    "unique_key",
+    "waits",
+    "fingerprint",
+    "ended_wall_ms",
 )
 """What a saved change writes; the first two say to which row."""
 
@@ -129,6 +134,8 @@ NEW_COLUMNS: Final = (
     "plugin",
     "idempotency_key",
     "created_wall_ms",
+    "retry_of",
+    "submitted_by",
 )
 """What a new task writes into `tasks`; `SPEC_COLUMNS` go into `submissions`."""
 
@@ -204,13 +211,30 @@ def moved_row(task: Task, number: int, expected: int, now: Now) -> tuple[Any, ..
         task.updated_wall_ms,
         life.timer_due_wall_ms if task.timer is not None else None,
         str(encode(life), "utf-8"),
+        unique_key_of(task),
+        len(task.waits_for) or None if not task.is_final else None,
+        fingerprint_of(task),
+        task.updated_wall_ms if task.is_final else None,
     )
+
+
+def unique_key_of(task: Task) -> str | None:
+    """What no other row may have: a task lets go of its key when it ends."""
+    return None if task.is_final else task.spec.unique_key
 
 
 def new_row(task: Task, number: int, now: Now) -> tuple[Any, ...]:
     """The values of NEW_COLUMNS."""
     spec = task.spec
-    tail = (task.task_id, spec.priority.value, spec.plugin, spec.idempotency_key, task.created_wall_ms)
+    tail = (
+        task.task_id,
+        spec.priority.value,
+        spec.plugin,
+        spec.idempotency_key,
+        task.created_wall_ms,
+        spec.retry_of,
+        spec.submitted_by,
+    )
     return (number, *moved_row(task, number, 0, now)[2:], *tail)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_
 
 from hub.core.runs import RunStatus
 from hub.core.task import State, Task
@@ -59,12 +59,6 @@ class RunQueries:
         wanted = RunFilter(plugin=plugin, user_id=user_id)
         where = [RUNS.c.is_briefing == 1, *conditions(wanted)]
         return await self._page(where, cursor, limit, is_scan=bool(plugin or user_id is not None))
-
-    async def old(self, before_wall_ms: int, limit: int) -> tuple[int, ...]:
-        """Numbers of runs that ended before; the newest number of all tasks is never among them."""
-        newest = select(func.max(TASKS.c.number)).scalar_subquery()
-        old = select(RUNS.c.number).where(RUNS.c.ended_wall_ms < before_wall_ms, RUNS.c.number < newest)
-        return tuple(row[0] for row in await self._queries.read_rows(old.limit(limit)))
 
     async def _page(
         self, where: Sequence[ColumnElement[bool]], cursor: str | None, limit: int, *, is_scan: bool

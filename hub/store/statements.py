@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -104,6 +105,13 @@ def found_whole(name: str) -> Select[Any]:
     return whole().where(TASKS.c[name].in_(select(each.c.value)))
 
 
+def waited_for() -> Select[Any]:
+    """The tasks for which open ones wait: none of them may be forgotten."""
+    waiter = TASKS.alias("waiter")
+    each = func.json_each(waiter.c.life, "$.waits_for").table_valued("value")
+    return select(each.c.value).select_from(waiter.join(each, true())).where(waiter.c.waits.is_not(None))
+
+
 EVENT_COLUMNS: Final = ("offset", "event", "task_id", "agent_id", "generation", "timestamp", "payload")
 INSTANCE_COLUMNS: Final = ("instance_id", "agent_id", "mark", "boot_id", "connection", "seen_wall_ms")
 
@@ -113,6 +121,7 @@ PLACES: Final = text_of(
     found(TASKS, "task_id", TASKS.c.task_id, TASKS.c.number, TASKS.c.version, TASKS.c.state)
 )
 KEYS: Final = text_of(found(TASKS, "idempotency_key", TASKS.c.idempotency_key))
+UNIQUE_KEYS: Final = text_of(found(TASKS, "unique_key", TASKS.c.unique_key))
 NEW_TASKS: Final = text_of(insert_into(TASKS, rows.NEW_COLUMNS))
 NEW_SUBMISSIONS: Final = text_of(insert_into(SUBMISSIONS, ("number", *rows.SPEC_COLUMNS)))
 MOVED_TASKS: Final = text_of(moved())
@@ -125,4 +134,15 @@ LOADED_PROGRESS: Final = text_alone(
     .where(TASKS.c.state.in_(OPEN_STATES))
 )
 FOUND_BY_ID: Final = text_of(found_whole("task_id"))
+OUTCOMES: Final = text_of(
+    found(
+        TASKS,
+        "task_id",
+        TASKS.c.task_id,
+        TASKS.c.state,
+        TASKS.c.life.op("->>")(literal_column("'$.ending.how'")),
+        TASKS.c.life.op("->>")(literal_column("'$.ending.whose_fault'")),
+    )
+)
 FOUND_BY_KEY: Final = text_of(found_whole("idempotency_key"))
+FOUND_BY_UNIQUE_KEY: Final = text_of(found_whole("unique_key"))

@@ -37,6 +37,11 @@ class TaskRow(SQLModel, table=True):
         Index("tasks_by_state", "state", "number"),
         Index("tasks_by_agent", "agent_id", "number"),
         Index("tasks_by_plugin", "plugin", "number", sqlite_where=text("plugin IS NOT NULL")),
+        Index("tasks_by_unique", "unique_key", unique=True, sqlite_where=text("unique_key IS NOT NULL")),
+        Index("tasks_by_retry", "retry_of", sqlite_where=text("retry_of IS NOT NULL")),
+        Index("tasks_by_fingerprint", "fingerprint", "number", sqlite_where=text("fingerprint IS NOT NULL")),
+        Index("tasks_by_end", "ended_wall_ms", sqlite_where=text("ended_wall_ms IS NOT NULL")),
+        Index("tasks_waiting", "number", sqlite_where=text("waits IS NOT NULL")),
     )
 
     number: int = Field(sa_type=BIG, primary_key=True, description="in the order of pushes; pages go by it")
@@ -59,6 +64,14 @@ class TaskRow(SQLModel, table=True):
     updated_wall_ms: int = Field(sa_type=BIG)
     due_wall_ms: int | None = Field(sa_type=BIG)
     life: str = Field(sa_type=Text, description="everything else that changes, as JSON")
+    unique_key: str | None = Field(sa_type=Text, description="while the task is open")
+    retry_of: str | None = Field(sa_type=Text)
+    submitted_by: str = Field(
+        sa_column=Column("submitted_by", Text, nullable=False, server_default=text("''"))
+    )
+    waits: int | None = Field(sa_type=Integer, description="for how many tasks, while it does for any")
+    fingerprint: str | None = Field(sa_type=Text, description="of the failure, when it ended in one")
+    ended_wall_ms: int | None = Field(sa_type=BIG)
 
 
 class SubmissionRow(SQLModel, table=True):
@@ -145,6 +158,15 @@ class MailRow(SQLModel, table=True):
     payload: str = Field(sa_type=Text)
     reply_to: str | None = Field(sa_type=Text)
     wall_ms: int = Field(sa_type=BIG)
+
+
+class MailToldRow(SQLModel, table=True):
+    """Up to which message of its box an agent was told over its link, as it has shown."""
+
+    __tablename__: ClassVar[str] = "mail_told"
+
+    agent_id: str = Field(sa_type=Text, primary_key=True)
+    told_seq: int = Field(sa_type=BIG)
 
 
 class TokenRow(SQLModel, table=True):

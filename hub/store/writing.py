@@ -12,25 +12,20 @@ from typing import Any, Final
 
 import apsw
 import msgspec
-from msgspec import Struct
 
+from hub.core.dependencies import Outcome
 from hub.core.effects import (
     AgentRecord,
-    AgentSaved,
-    Change,
-    EpochRenewed,
-    EventLogged,
     Instance,
     InstanceSaved,
     LetterPosted,
-    MailKept,
     MarkMoved,
     StrayKept,
-    TaskSaved,
 )
-from hub.core.task import FINAL, Task
+from hub.core.task import FINAL, Fault, State, Task
 from hub.ports import Batch, Committed, CommittedEvent
 from hub.store import mail, rows, statements
+from hub.store.sheet import Places, Sheet, run_with
 from protocol.ids import InstanceId, Seq, TaskId
 
 STRAYS_MAX: Final = 10_000
@@ -38,62 +33,6 @@ STRAYS_MAX: Final = 10_000
 
 encode: Final = msgspec.json.Encoder().encode
 agent_of: Final = msgspec.json.Decoder(AgentRecord).decode
-
-
-class Places(Struct, frozen=True):
-    """Where the next rows go. Only what is committed counts."""
-
-    last_number: int
-    last_offset: int
-
-
-class Sheet:
-    """A batch, sorted by kind in one walk."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.now = batch.now
-        self.saves: dict[TaskId, TaskSaved] = {}
-        self.events: list[EventLogged] = []
-        self.instances: list[InstanceSaved | MarkMoved] = []
-        self.agents: dict[str, AgentRecord] = {}
-        self.strays: list[StrayKept] = []
-        self.mail: list[MailKept] = []
-        self.letters: list[LetterPosted] = []
-        self.epoch: EpochRenewed | None = None
-        for change in batch.changes:
-            self._take(change)
-
-    def _take(self, change: Change) -> None:
-        match change:
-            case TaskSaved(task=task):
-                assert task.task_id not in self.saves, f"{task.task_id} is saved twice in one batch"
-                self.saves[task.task_id] = change
-            case EventLogged():
-                self.events.append(change)
-            case MarkMoved() | InstanceSaved():
-                self.instances.append(change)
-            case AgentSaved(agent):
-                self.agents[agent.agent_id] = agent
-            case StrayKept() | MailKept() | LetterPosted():
-                self._take_aside(change)
-            case EpochRenewed():
-                self.epoch = change
-
-    def _take_aside(self, change: StrayKept | MailKept | LetterPosted) -> None:
-        """What is only ever added."""
-        match change:
-            case StrayKept():
-                self.strays.append(change)
-            case MailKept():
-                self.mail.append(change)
-            case LetterPosted():
-                self.letters.append(change)
-
-
-def run_with(connection: apsw.Connection, sql: str, given: Iterable[object]) -> list[tuple[Any, ...]]:
-    """One statement over a JSON array of rows."""
-    found: list[tuple[Any, ...]] = connection.execute(sql, (str(encode(tuple(given)), "utf-8"),)).fetchall()
-    return found
 
 
 def read_places(connection: apsw.Connection) -> Places:
@@ -135,63 +74,108 @@ def write_batch(connection: apsw.Connection, batch: Batch, places: Places) -> tu
 def write_tasks(
     connection: apsw.Connection, sheet: Sheet, places: Places
 ) -> tuple[frozenset[TaskId], Places]:
+    """What moves first: a task that ends lets go of its unique key, which a new one may have at once."""
     if not sheet.saves:
         return frozenset(), places
     known = {row[0]: row[1:] for row in run_with(connection, statements.PLACES, sheet.saves)}
-    taken = taken_keys(connection, [save.task for save in sheet.saves.values() if save.expected_version == 0])
-    number = places.last_number
-    new: list[tuple[Any, ...]] = []
-    submissions: list[tuple[Any, ...]] = []
     moved: list[tuple[Any, ...]] = []
+    new_tasks: list[Task] = []
     refused: set[TaskId] = set()
+    let_go: set[str | None] = set()
     for task_id, save in sheet.saves.items():
-        task = save.task
-        place = known.get(task_id)
-        if place is not None and place[1] == save.expected_version and place[2] not in FINAL:
+        task, place = save.task, known.get(task_id)
+        if place is None and save.expected_version == 0:
+            new_tasks.append(task)
+        elif place is not None and place[1] == save.expected_version and place[2] not in FINAL:
             moved.append(rows.moved_row(task, place[0], save.expected_version, sheet.now))
-        elif place is None and save.expected_version == 0 and task.spec.idempotency_key not in taken:
-            number += 1
-            new.append(rows.new_row(task, number, sheet.now))
-            submissions.append(rows.submission_row(task, number))
-            if task.spec.idempotency_key is not None:
-                taken.add(task.spec.idempotency_key)
+            if task.is_final:
+                let_go.add(task.spec.unique_key)
         else:
             refused.add(task_id)
+    taken = TakenKeys(connection, new_tasks, let_go)
+    admitted = [task for task in new_tasks if taken.admits(task)]
+    refused.update(task.task_id for task in new_tasks)
+    refused.difference_update(task.task_id for task in admitted)
     before = connection.total_changes()
-    if new:
-        run_with(connection, statements.NEW_TASKS, new)
-        run_with(connection, statements.NEW_SUBMISSIONS, submissions)
     if moved:
         run_with(connection, statements.MOVED_TASKS, moved)
+    if admitted:
+        new = [rows.new_row(task, n, sheet.now) for n, task in enumerate(admitted, places.last_number + 1)]
+        asked = [rows.submission_row(task, n) for n, task in enumerate(admitted, places.last_number + 1)]
+        run_with(connection, statements.NEW_TASKS, new)
+        run_with(connection, statements.NEW_SUBMISSIONS, asked)
     written = connection.total_changes() - before
-    assert written == 2 * len(new) + len(moved), (
-        f"{written} rows, {len(new)} new and {len(moved)} moved tasks"
+    assert written == 2 * len(admitted) + len(moved), (
+        f"{written} rows, {len(admitted)} new and {len(moved)} moved tasks"
     )
-    return frozenset(refused), Places(number, places.last_offset)
+    return frozenset(refused), Places(places.last_number + len(admitted), places.last_offset)
 
 
-def taken_keys(connection: apsw.Connection, tasks: Iterable[Task]) -> set[str | None]:
-    keys = [task.spec.idempotency_key for task in tasks if task.spec.idempotency_key is not None]
-    return {row[0] for row in run_with(connection, statements.KEYS, keys)} if keys else set()
+class TakenKeys:
+    """Which keys of a batch's new tasks are another's: idempotency keys for ever, unique keys while open."""
+
+    def __init__(self, connection: apsw.Connection, tasks: Iterable[Task], let_go: set[str | None]) -> None:
+        keys = [task.spec.idempotency_key for task in tasks if task.spec.idempotency_key is not None]
+        unique = [key for task in tasks if (key := rows.unique_key_of(task)) is not None]
+        self._keys = {row[0] for row in run_with(connection, statements.KEYS, keys)} if keys else set()
+        held = {row[0] for row in run_with(connection, statements.UNIQUE_KEYS, unique)} if unique else set()
+        self._unique = held - let_go
+
+    def admits(self, task: Task) -> bool:
+        """Whether neither is taken; from then on both are."""
+        key, unique_key = task.spec.idempotency_key, rows.unique_key_of(task)
+        if (key is not None and key in self._keys) or (unique_key is not None and unique_key in self._unique):
+            return False
+        self._keys.add(key)
+        self._unique.add(unique_key)
+        return True
 
 
 def find_refused(connection: apsw.Connection, sheet: Sheet, refused: frozenset[TaskId]) -> tuple[Task, ...]:
-    """The rows in the way: of the same id, or with the same key."""
-    keys = [sheet.saves[task_id].task.spec.idempotency_key for task_id in refused]
+    """The rows in the way: of the same id, or with one of the same keys."""
+    specs = [sheet.saves[task_id].task.spec for task_id in refused]
+    keys = [spec.idempotency_key for spec in specs if spec.idempotency_key is not None]
+    unique_keys = [spec.unique_key for spec in specs if spec.unique_key is not None]
     return find_tasks(
-        connection, sorted(refused), [key for key in keys if key is not None], rows.wall_less_mono(sheet.now)
+        connection, sorted(refused), keys, rows.wall_less_mono(sheet.now), unique_keys=unique_keys
     )
 
 
 def find_tasks(
-    connection: apsw.Connection, tasks: Iterable[str], keys: Iterable[str], shift_ms: int
+    connection: apsw.Connection,
+    tasks: Iterable[str],
+    keys: Iterable[str],
+    shift_ms: int,
+    *,
+    unique_keys: Iterable[str] = (),
 ) -> tuple[Task, ...]:
     """Rows by id and by key, each once."""
     found: dict[str, Task] = {}
-    for sql, wanted in ((statements.FOUND_BY_ID, tuple(tasks)), (statements.FOUND_BY_KEY, tuple(keys))):
+    for sql, given in (
+        (statements.FOUND_BY_ID, tasks),
+        (statements.FOUND_BY_KEY, keys),
+        (statements.FOUND_BY_UNIQUE_KEY, unique_keys),
+    ):
+        wanted = tuple(given)
         for row in run_with(connection, sql, wanted) if wanted else ():
             found[row[0]] = rows.task_of(row, shift_ms)
     return tuple(found.values())
+
+
+def find_outcomes(connection: apsw.Connection, tasks: Iterable[TaskId]) -> tuple[Outcome, ...]:
+    """How these stand, one for each, without reading what they have made."""
+    wanted = tuple(tasks)
+    found = {row[0]: row[1:] for row in run_with(connection, statements.OUTCOMES, wanted)}
+    return tuple(outcome_row(task_id, *found.get(task_id, (None, None, None))) for task_id in wanted)
+
+
+def outcome_row(task_id: TaskId, state: str | None, how: str | None, fault: str | None) -> Outcome:
+    return Outcome(
+        task_id=task_id,
+        state=State(state) if state is not None else None,
+        how=how or "",
+        whose_fault=Fault(fault) if fault is not None else None,
+    )
 
 
 def read_open_tasks(connection: apsw.Connection, shift_ms: int) -> tuple[Task, ...]:

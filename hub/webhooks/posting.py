@@ -7,6 +7,9 @@ name and not the address. Says what came of it as a value. Never logs a body or 
 from __future__ import annotations
 
 import asyncio
+import ssl
+from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Final
 
 import httpx
@@ -28,6 +31,8 @@ USER_AGENT: Final = "crewhub-webhooks"
 class Answered(Struct, frozen=True, kw_only=True):
     status: int
     retry_after_ms: int = 0
+    beginning: bytes = b""
+    """Of what it said, if the caller wants to keep some."""
 
     @property
     def is_taken(self) -> bool:
@@ -41,13 +46,19 @@ class Unanswered(Struct, frozen=True):
 
 
 async def post(
-    target: Target, body: bytes, headers: dict[str, str], *, allow_private: bool, total_s: float = TOTAL_S
+    target: Target,
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    allow_private: bool,
+    total_s: float = TOTAL_S,
+    kept_bytes: int = 0,
 ) -> Answered | Unanswered:
     """Raises BadTarget when the name leads where the hub does not call."""
     try:
         async with asyncio.timeout(min(total_s, TOTAL_S)):
             address = await address_of(target, allow_private=allow_private)
-            return await _post(target, address, body, headers)
+            return await _post(target, address, body, headers, kept_bytes)
     except TimeoutError:
         return Unanswered("there was no answer in time")
     except NotResolved as error:
@@ -56,7 +67,9 @@ async def post(
         return Unanswered(f"{type(error).__name__}: {error}")
 
 
-async def _post(target: Target, address: str, body: bytes, headers: dict[str, str]) -> Answered:
+async def _post(
+    target: Target, address: str, body: bytes, headers: dict[str, str], kept_bytes: int
+) -> Answered:
     host = f"[{address}]" if ":" in address else address
     said = {
         "Host": target.authority,
@@ -67,7 +80,9 @@ async def _post(target: Target, address: str, body: bytes, headers: dict[str, st
     }
     limits = httpx.Timeout(TOTAL_S, connect=CONNECT_S)
     async with (
-        httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=limits) as client,
+        httpx.AsyncClient(
+            verify=trusted(), trust_env=False, follow_redirects=False, timeout=limits
+        ) as client,
         client.stream(
             "POST",
             f"{target.scheme}://{host}:{target.port}{target.path}",
@@ -76,14 +91,30 @@ async def _post(target: Target, address: str, body: bytes, headers: dict[str, st
             extensions={"sni_hostname": target.host},
         ) as answer,
     ):
-        read = 0
+        read, beginning = 0, b""
         async for chunk in answer.aiter_raw():
+            beginning += chunk[: kept_bytes - len(beginning)]
             read += len(chunk)
-            if read > REPLY_BYTES_MAX:
+            if read > REPLY_BYTES_MAX or 0 < kept_bytes <= read:
                 break
-        return Answered(status=answer.status_code, retry_after_ms=retry_after_ms(answer.headers))
+        return Answered(
+            status=answer.status_code, retry_after_ms=retry_after_ms(answer.headers), beginning=beginning
+        )
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates of the system, read once: reading them takes longer than most calls."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def retry_after_ms(headers: httpx.Headers) -> int:
+    """The pause that is asked for, in seconds or by a date; a date counts from the answer's own."""
     said = headers.get("retry-after", "")
-    return min(int(said[:10]), RETRY_AFTER_S_MAX) * 1_000 if said.isascii() and said.isdigit() else 0
+    if said.isascii() and said.isdigit():
+        return min(int(said[:10]), RETRY_AFTER_S_MAX) * 1_000
+    try:
+        left = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):  # no dates, or one with a zone and one without
+        return 0
+    return int(min(max(left.total_seconds(), 0), RETRY_AFTER_S_MAX)) * 1_000

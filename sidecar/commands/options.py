@@ -94,6 +94,27 @@ def of_this_machine(function: F) -> F:
     return with_config(function)
 
 
+def of_owner(function: F) -> F:
+    """The rules of whom the machine belongs to."""
+    for option in (
+        click.option(
+            "--load-max", type=float, metavar="X", help="Take no work above this load average per core."
+        ),
+        click.option("--run-minutes-max", type=int, metavar="N", help="No run may take longer."),
+        click.option("--runs-per-day", type=int, metavar="N", help="Begin at most N runs in 24 hours."),
+        click.option("--runs-per-hour", type=int, metavar="N", help="Begin at most N runs in an hour."),
+        click.option("--time-zone", metavar="ZONE", help="Whose hours are meant [the machine's]."),
+        click.option(
+            "--quiet-hours",
+            multiple=True,
+            metavar="WINDOW",
+            help="No new work then: 22:00-07:00, or mon-fri 09:00-17:00. May be given again.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def of_plugins(function: F) -> F:
     """Which plugins are meant."""
     return click.option(

@@ -160,7 +160,7 @@ class Attempt:
         if beginning.cancelled():
             return Stopped(how="cooperative", proof=Proof())
         trouble = beginning.result()
-        return Failed(error=f"no process for the run: {trouble}", cause="setup") if trouble else None
+        return Failed(error=f"no process for the run: {trouble}", cause="machine") if trouble else None
 
     def cut(self, excess: str) -> None:
         """It takes more than it may: killed without a grace, because a grace would let it take more still."""

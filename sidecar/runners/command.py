@@ -140,7 +140,7 @@ class CommandRunner:
         except UnfitValue as trouble:
             return Failed(error=str(trouble), retryable=False, cause="setup")
         except OSError as trouble:
-            return Failed(error=f"no workspace for the run: {trouble.strerror}", cause="setup")
+            return Failed(error=f"no workspace for the run: {trouble.strerror}", cause="machine")
         try:
             attempt = Attempt(order, report, self._manner(order), dialect=self._dialect(order))
             program = self._program(order, argv, workspace, session)

@@ -36,8 +36,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     metadata: bytes = b"{}"
     plugin: str | None = None
+    slot: str = ""
+    """The kind of slot that it takes; empty: an ordinary one."""
     inputs: bytes | None = None
     time_left_ms: int | None = None
+    is_cut_by_owner: bool = False
+    """Whether `time_left_ms` is what the sidecar's owner allows, which is less than the hub does."""
     done: bytes | None = None
     answers: bytes | None = None
     trace: str | None = None
@@ -104,9 +108,10 @@ Proof: TypeAlias = StopProof
 
 How: TypeAlias = Literal["cooperative", "terminated", "killed"]
 
-Cause: TypeAlias = Literal["work", "crash", "timeout", "memory", "result_too_big", "setup"]
+Cause: TypeAlias = Literal["work", "crash", "timeout", "memory", "result_too_big", "setup", "machine"]
 """`work` said so, or a command exited non-zero · `crash` ended by a signal, or a crew without a word of it ·
-`timeout` · `memory`: took more than it may · `result_too_big` · `setup`: could not begin.
+`timeout` · `memory`: took more than it may · `result_too_big` · `setup`: the order cannot be begun here or
+anywhere · `machine`: this machine had no room for it, or lost what guarded it; the work is not to blame.
 """
 
 

@@ -135,7 +135,7 @@ class CrewRunner:
         except UnfitSettings as trouble:
             return _unfit(str(trouble))
         except OSError as trouble:
-            return Failed(error=f"no workspace for the run: {trouble.strerror or trouble}", cause="setup")
+            return Failed(error=f"no workspace for the run: {trouble.strerror or trouble}", cause="machine")
         try:
             return await self._attempt(order, self._program(order, judged, workspace), report, stop, answers)
         finally:

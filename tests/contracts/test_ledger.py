@@ -8,12 +8,14 @@ from msgspec.structs import replace
 
 from hub.core.effects import AgentRecord, AgentSaved, EpochRenewed, EventLogged, MarkMoved
 from hub.core.task import (
+    Backoff,
     Ending,
     Fault,
     Holder,
     Now,
     Priority,
     Question,
+    Rate,
     RunSpec,
     Spec,
     State,
@@ -62,8 +64,21 @@ def full_spec() -> Spec:
         priority=Priority.URGENT,
         assign_to=AgentId("ada"),
         needed_capabilities=("web", "code"),
+        needed_labels={"site": "north"},
+        preferred_labels={"disk": "fast"},
+        slot="gpu",
+        sticky_key="book-1",
+        concurrency_key="mail.example",
+        limit=3,
+        rate=Rate(count=10, per_ms=60_000),
+        unique_key="report-1",
+        depends_on=(TaskId("task-0"), TaskId("task-00")),
         attempts_max=5,
+        backoff=Backoff(first_ms=100, max_ms=2_000, jitter="full"),
         timeout_ms=1_000,
+        accept_ms=2_500,
+        lease_ms=40_000,
+        progress_ms=9_000,
         start_by_wall_ms=NOW.wall_ms + 9,
         run_at_wall_ms=NOW.wall_ms + 3,
         stream_id="stream-1",
@@ -115,6 +130,7 @@ def full_task() -> Task:
         run_left_ms=55,
         not_before_ms=NOW.ms - 10,
         start_by_ms=NOW.ms + 9,
+        waits_for=(TaskId("task-00"),),
         recovering_from=State.RUNNING,
         question=question,
         answers=(question, replace(question, schema=None, answer=None)),
@@ -137,10 +153,15 @@ def full_task() -> Task:
     )
 
 
+IN_MEMORY = {"progress_due_ms"}
+"""A run that is resumed begins anew."""
+
+
 def test_the_full_task_leaves_no_member_at_its_default() -> None:
     bare = Task(task_id=TaskId("task-bare"), spec=Spec())
     for whole, empty in ((full_task(), bare), (full_task().spec, bare.spec)):
-        same = [name for name in whole.__struct_fields__ if getattr(whole, name) == getattr(empty, name)]
+        names = [name for name in whole.__struct_fields__ if name not in IN_MEMORY]
+        same = [name for name in names if getattr(whole, name) == getattr(empty, name)]
         assert not same, f"set these, or they may be lost unseen: {same}"
 
 
@@ -212,6 +233,62 @@ async def test_a_key_has_one_task(subject: Subject) -> None:
     assert committed.refused == {second.task_id}
     assert (await push(subject, third)).refused == {third.task_id}
     assert (await subject.ledger.find(frozenset(), frozenset({"once"}))).tasks == (first,)
+
+
+async def test_a_unique_key_has_one_open_task(subject: Subject) -> None:
+    """Refused alone like an idempotency key, in one batch and in two, and the holder is what is found."""
+    first, second, third = (pushed(n, unique_key="report") for n in (1, 2, 3))
+    committed = await push(subject, first, second, pushed(4))
+    assert committed.refused == {second.task_id}
+    assert committed.found == (first,)
+    assert [event.task_id for event in committed.events] == [first.task_id, pushed(4).task_id]
+    committed = await push(subject, third)
+    assert committed.refused == {third.task_id}
+    assert committed.found == (first,)
+    await subject.restart()
+    assert (await push(subject, third)).refused == {third.task_id}, "it is durable"
+
+
+async def test_whoever_ends_lets_go_of_its_unique_key(subject: Subject) -> None:
+    first, second, third = (pushed(n, unique_key="report") for n in (1, 2, 3))
+    await push(subject, first)
+    held = accepted(assigned(first))
+    await subject.ledger.commit(batch(*saved(first, held)))
+    assert (await push(subject, second)).refused == {second.task_id}, "held is not over"
+    await subject.ledger.commit(batch(*saved(held, completed(held), "task_complete")))
+    assert (await push(subject, second)).refused == frozenset()
+    assert (await push(subject, third)).refused == {third.task_id}
+
+
+async def test_a_unique_key_goes_over_within_a_batch(subject: Subject) -> None:
+    """A turn that ends one task and takes the next with the same key, in whichever order it says so."""
+    first, second = (pushed(n, unique_key="report") for n in (1, 2))
+    await push(subject, first)
+    held = accepted(assigned(first))
+    await subject.ledger.commit(batch(*saved(first, held)))
+    ended = saved(held, completed(held), "task_complete")
+    committed = await subject.ledger.commit(batch(*saved(None, second, "task_queued"), *ended))
+    assert committed.refused == frozenset()
+    third = pushed(3, unique_key="report")
+    again = await push(subject, third)
+    assert again.refused == {third.task_id}
+    assert again.found == (second,)
+
+
+async def test_an_end_that_is_refused_lets_go_of_nothing(subject: Subject) -> None:
+    first, second = (pushed(n, unique_key="report") for n in (1, 2))
+    await push(subject, first)
+    held = replace(accepted(assigned(first)), version=9)
+    late = saved(held, completed(held), "task_complete")
+    committed = await subject.ledger.commit(batch(*late, *saved(None, second)))
+    assert committed.refused == {first.task_id, second.task_id}
+    assert committed.found == (first,)
+
+
+async def test_a_new_task_that_is_over_at_once_holds_no_unique_key(subject: Subject) -> None:
+    first, second = (pushed(n, unique_key="report") for n in (1, 2))
+    over = replace(completed(accepted(assigned(first))), version=1)
+    assert (await push(subject, over, second)).refused == frozenset()
 
 
 async def test_a_task_moves_through_its_life(subject: Subject) -> None:

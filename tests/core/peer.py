@@ -140,6 +140,13 @@ class Peer:
             lambda seq: TaskComplete(task_id=task_id, generation=g, seq=seq, result=Raw(result.encode()))
         )
 
+    def completion(self, task_id: TaskId) -> FrameHeard:
+        """Its next fact, to be told by whoever turns the board."""
+        done = TaskComplete(
+            task_id=task_id, generation=self.generation(task_id), seq=Seq(self.seq + 1), result=Raw(b"1")
+        )
+        return FrameHeard(sender=self.sender, frame=done)
+
     def fail(
         self,
         task_id: TaskId,
@@ -149,6 +156,7 @@ class Peer:
         generation: int | None = None,
         retry_after_ms: int | None = None,
         reason: str | None = None,
+        fault: str | None = None,
     ) -> str | None:
         g = self._meant(task_id, generation)
         return self.fact(
@@ -160,6 +168,7 @@ class Peer:
                 reason=reason,
                 retryable=retryable,
                 retry_after_ms=retry_after_ms,
+                fault=fault,
             )
         )
 

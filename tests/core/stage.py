@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.core.board import Board
+from hub.core.dependencies import Outcome, outcome_of
 from hub.core.effects import (
     AgentRecord,
     Effect,
@@ -74,11 +75,12 @@ class Stage:
         """One turn, committed in full."""
         for letter in letters:
             wants = self.board.wants(letter)
-            self.board.learn(
+            rows = [
                 row
                 for row in self.rows.values()
                 if row.task_id in wants.tasks or row.spec.idempotency_key in wants.keys
-            )
+            ]
+            self.board.learn(rows, [self.outcome(task_id) for task_id in sorted(wants.outcomes)])
         turn = Turn(self.board, letters, self.now, [roll] * (len(letters) + 1))
         self.record(turn)
         settled = turn.settle()
@@ -186,6 +188,11 @@ class Stage:
     def task(self, task_id: TaskId) -> Task:
         """As it is now; what the board has forgotten, as it was written."""
         return self.board.view_task(task_id) or self.rows[task_id]
+
+    def outcome(self, task_id: TaskId) -> Outcome:
+        """As a ledger looks it up."""
+        row = self.rows.get(task_id)
+        return Outcome(task_id=task_id, state=None) if row is None else outcome_of(row)
 
     def state(self, task_id: TaskId) -> State:
         return self.task(task_id).state

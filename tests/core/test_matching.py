@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from hub.core.effects import AgentRecord, RefusalKind
 from hub.core.events import AgentPaused, AgentUnpaused, FrameHeard, HubDrained, TaskSubmitted
-from hub.core.matching import CANDIDATES_MAX, Waiting, demand_of, explain
+from hub.core.explaining import explain
+from hub.core.fleet import Fleet
+from hub.core.matching import CANDIDATES_MAX
 from hub.core.policy import Policy
-from hub.core.seats import Fleet
+from hub.core.rations import Rations
 from hub.core.task import Priority, Spec, State, Task
+from hub.core.waiting import Waiting
 from protocol.frames import Draining, Heartbeat, TaskAssign
 from protocol.ids import AgentId, Seq, TaskId
 from tests.core.peer import Peer
@@ -116,7 +119,8 @@ def test_an_agent_that_could_take_it_at_once_is_named_by_no_rule() -> None:
     fleet = Fleet()
     agent = fleet.enter(AgentRecord(agent_id=AgentId("a")))
     agent.link_id = 1
-    found = explain(stage.task(task_id), fleet, stage.now_ms, is_hub_draining=False)
+    waiting = Waiting(Rations(), fleet.number_with, 1_000)
+    found = explain(stage.task(task_id), waiting, fleet, stage.now_ms, is_hub_draining=False)
     assert (found.reason, found.agents) == ("an agent is free and it is next", ())
 
 
@@ -229,21 +233,20 @@ def test_a_push_for_a_full_agent_waits_for_it() -> None:
 
 def test_the_queue_keeps_no_line_that_nobody_stands_in() -> None:
     """L110: memory that grows with every connection or task."""
-    waiting = Waiting()
+    waiting = Waiting(Rations(), lambda word: 1, 1_000)
     tasks = [
         Task(task_id=task_id_of(number), spec=Spec(assign_to=AgentId(f"a{number % 3}")))
         for number in range(9)
     ]
     for task in tasks:
-        waiting.enter(task)
-        waiting.enter(task)
-    assert len(waiting) == 9
+        waiting.enter(task, 0)
+        waiting.enter(task, 0)
+    assert (len(waiting), waiting.lines, len(waiting.groups)) == (9, 3, 3)
     for task in tasks:
         assert task.task_id in waiting
         waiting.leave(task.task_id)
-    assert all(waiting.first(demand_of(task)) is None for task in tasks)
-    assert waiting.first(demand_of(tasks[0])) is None
-    assert len(waiting) == 0
+        waiting.leave(task.task_id)
+    assert (len(waiting), waiting.lines, waiting.groups, waiting.stirred) == (0, 0, {}, {})
 
 
 Agents = st.lists(

@@ -8,8 +8,8 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from hub.core.demands import demand_of
 from hub.core.events import HubStarted, TaskSubmitted
-from hub.core.matching import demand_of
 from hub.core.policy import Policy
 from hub.core.runs import (
     CAUSES,
@@ -312,7 +312,7 @@ def test_a_run_that_goes_out_is_given_to_the_agent_that_sends_it_and_to_nobody_e
     inside.heard.clear()
     out = started(stage, OUT)
     assert [one.task_id for one in inside.orders()] == [out]
-    assert demand_of(stage.task(out)).plugin is None
+    assert demand_of(stage.task(out).spec).plugin is None
     own = started(stage)
     assert [one.task_id for one in fleet.orders()] == [own]
 

@@ -6,7 +6,16 @@ import pytest
 from msgspec.structs import replace
 
 from hub.core.effects import AgentSaved, Granted, MarkMoved, TaskSaved, Tell
-from hub.core.events import AgentIdentified, CancelRequested, Event, FrameHeard, LinkLost, TaskSubmitted
+from hub.core.events import (
+    AgentIdentified,
+    AgentPaused,
+    AgentUnpaused,
+    CancelRequested,
+    Event,
+    FrameHeard,
+    LinkLost,
+    TaskSubmitted,
+)
 from hub.core.facts import status_of_repeat
 from hub.core.task import Ending, Spec, State, Task
 from hub.core.turn import LetterBroke, Turn
@@ -200,6 +209,24 @@ def test_an_epoch_that_was_not_written_was_not_renewed() -> None:
     assert (stage.board.epoch, stage.board.generation_floor) == ("epoch-1", 0)
     stage.tell(letter)
     assert stage.board.epoch == "epoch-2"
+
+
+@pytest.mark.parametrize("letter", [AgentPaused, AgentUnpaused])
+def test_a_pause_that_was_not_written_is_written_when_it_is_asked_for_again(
+    letter: type[AgentPaused | AgentUnpaused],
+) -> None:
+    """A full disk in the middle: without this an agent is paused until the next start, or from it on."""
+    stage = Stage()
+    peer = stage.joined("a")
+    if letter is AgentUnpaused:
+        stage.tell(AgentPaused(agent_id=peer.agent_id, by="p"))
+    asked = letter(agent_id=peer.agent_id, by="p")
+    first = Turn(stage.board, [asked], stage.now, ROLLS)
+    first.abandon()
+    again = Turn(stage.board, [asked], stage.now, ROLLS)
+    saved = [change.agent.is_paused for change in again.changes if isinstance(change, AgentSaved)]
+    assert saved == [letter is AgentPaused]
+    assert again.changes == first.changes
 
 
 def test_a_link_whose_welcome_waits_hears_nothing_before_it() -> None:

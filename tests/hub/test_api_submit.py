@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.api.bodies import ATTEMPTS_MAX, BATCH_TASKS_MAX, KEY_LENGTH_MAX
+from hub.api.bodies import KEY_LENGTH_MAX
+from hub.api.bodies_tasks import ATTEMPTS_MAX, BATCH_TASKS_MAX
 from hub.api.endpoint import BODY_BYTES_MAX
 from hub.auth import Role
 from protocol.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX

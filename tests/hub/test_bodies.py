@@ -7,7 +7,8 @@ import json
 import msgspec
 import pytest
 
-from hub.api.bodies import KEY_LENGTH_MAX, PushTaskBody, TaskBody, spec_of_push, spec_of_task
+from hub.api.bodies import KEY_LENGTH_MAX
+from hub.api.bodies_tasks import PushTaskBody, TaskBody, spec_of_push, spec_of_task
 from hub.api.problems import Problem
 from hub.core.task import Spec
 

@@ -1,4 +1,4 @@
-"""`hub tasks` and `hub dead`, typed against a real hub."""
+"""`hub tasks` and `hub dead`, typed against a real hub; for many at once `test_commands_bulk`."""
 
 from __future__ import annotations
 
@@ -102,8 +102,25 @@ async def test_dead_letters_are_listed_and_run_again_once(running_hub: RunningHu
     await peer.hang_up()
     listed = await run(running_hub, "dead", "list")
     assert [one["task_id"] for one in listed.records] == [dead]
-    again = await run(running_hub, "dead", "retry", "--all")
-    assert [one["retry_of"] for one in again.records] == [dead]
-    assert (await run(running_hub, "dead", "retry", "--all")).out == ""
+    (group,) = (await run(running_hub, "dead", "list", "--group")).records
+    assert (group["count"], group["retried"], group["example"], group["error"]) == (1, 0, dead, "broken")
+    kind = ("--fingerprint", group["fingerprint"])
+    assert [one["task_id"] for one in (await run(running_hub, "dead", "list", *kind)).records] == [dead]
+    unsure = await run(running_hub, "dead", "retry", "--all")
+    assert (unsure.code, unsure.out) == (2, "")
+    assert "Retry 1 tasks? Nothing was done: say --yes" in unsure.err
+    counted = await run(running_hub, "dead", "retry", *kind, "--dry-run")
+    assert (counted.records[0]["count"], counted.records[0]["sample"]) == (1, [dead])
+    again = await run(running_hub, "dead", "retry", "--all", "--yes")
+    assert (again.code, again.records[0]["done"]) == (0, 1)
+    assert (await run(running_hub, "dead", "retry", "--all", "--yes", "-q")).out == "0\n"
+    assert (await run(running_hub, "dead", "list", "--group")).records[0]["retried"] == 1
     assert (await run(running_hub, "dead", "retry")).code == 2
+    assert (await run(running_hub, "dead", "retry", "--all", *kind)).code == 2
+    assert (await run(running_hub, "dead", "retry", dead, "--dry-run")).code == 2
+    assert (await run(running_hub, "dead", "list", "--group", *kind)).code == 2
     assert (await run(running_hub, "dead", "retry", dead)).code == 0
+    assert (await run(running_hub, "dead", "purge")).code == 2
+    purged = await run(running_hub, "dead", "purge", *kind, "--yes")
+    assert purged.records[0]["done"] == 1
+    assert (await run(running_hub, "dead", "list")).out == ""

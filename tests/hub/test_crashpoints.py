@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 
-from hub.crashpoints import POINTS, Crasher, CrashPoint, StreamPoint
+from hub.crashpoints import POINTS, Crasher, CrashPoint, NoticePoint, StreamPoint
 from hub.errors import ConfigurationError
 from tests.hub.conftest import HubProcess
 from tests.hub.peers import Said, V2Peer
@@ -155,12 +155,12 @@ def test_a_point_that_does_not_exist_is_named() -> None:
     assert not Crasher("").is_armed
 
 
-@pytest.mark.parametrize("point", StreamPoint)
-def test_a_place_between_ledger_and_redis_can_be_armed(point: StreamPoint) -> None:
+@pytest.mark.parametrize("point", [*StreamPoint, *NoticePoint])
+def test_a_place_between_ledger_and_redis_or_webhook_can_be_armed(point: StreamPoint | NoticePoint) -> None:
     crasher = Crasher(f"{point.value}:2")
     assert crasher.is_armed
     crasher.come_to(point)  # once is not twice: this process lives
 
 
 def test_no_two_places_have_one_name() -> None:
-    assert len(POINTS) == len(CrashPoint) + len(StreamPoint)
+    assert len(POINTS) == len(CrashPoint) + len(StreamPoint) + len(NoticePoint)

@@ -17,6 +17,7 @@ from hub.auth import Authority
 from hub.census import Cap, Trusted
 from hub.clock import HubClock, monotonic_ms
 from hub.core.board import Board
+from hub.core.dependencies import Outcome
 from hub.core.effects import Granted, PassBy
 from hub.core.events import AgentIdentified, FrameHeard, Sender, TaskSubmitted, TimePassed
 from hub.core.policy import Policy
@@ -57,6 +58,9 @@ class SlowLedger:
 
     async def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
         return self.inner.find(tasks, keys)
+
+    async def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        return self.inner.look_up(tasks)
 
     async def commit(self, batch: Batch) -> Committed:
         self.waiting += 1

@@ -44,7 +44,7 @@ class EchoEar:
     def hear(self, message: bytes, is_text: bool) -> None:
         self.guarded.say(message.decode() if is_text else message)
 
-    def hear_control(self) -> None:
+    def hear_control(self, pong: bytes = b"") -> None:
         self.controls += 1
 
     def drained(self) -> None:

@@ -26,6 +26,16 @@ def ladder(slots: int = 1) -> Ladder:
     return Ladder(frames_per_second=50, frames_burst=200, slots=slots, now_ms=0)
 
 
+def test_what_was_asked_for_gives_back_what_it_takes_and_never_more_than_the_burst() -> None:
+    bucket = Bucket(per_second=1, burst=2, now_ms=0)
+    bucket.give()
+    for _ in range(5):
+        bucket.give()
+        assert bucket.take(0)
+    assert bucket.take(0)
+    assert not bucket.take(0)
+
+
 def test_a_bucket_refills_with_time_and_never_above_its_brim() -> None:
     bucket = Bucket(per_second=10, burst=2, now_ms=0)
     assert [bucket.take(0) for _ in range(3)] == [True, True, False]

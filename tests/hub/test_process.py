@@ -154,7 +154,7 @@ def replayed(path: Path) -> tuple[Board, list[str]]:
     said: list[str] = []
     for turn in kept:
         assert isinstance(turn, TurnKept)
-        board.learn(turn.learned)
+        board.learn(turn.learned, turn.outcomes)
         settled = Turn(board, events_of(turn), turn.now, turn.rolls).settle()
         said += [type(effect.frame).__name__ for effect in settled.effects if isinstance(effect, Tell)]
     return board, said

@@ -17,6 +17,7 @@ from protocol.ids import AgentId, Generation, InstanceId, Seq, TaskId
 from sidecar.desk import Desk
 from sidecar.effects import Effect, Remark, Say, StartRun, StopRun
 from sidecar.events import DeskEvent, HubSaid, LinkOpened, Now, Restarted, RunEnded, RunReported
+from sidecar.house import House
 from sidecar.journal import Disk, JournalBook, JournalFull
 from sidecar.memory import Memory, Record
 from sidecar.runners.contract import Finished, Order, Outcome, Proof, Rejection, Report, Stopped
@@ -53,10 +54,18 @@ class Dialogue:
         memory: Memory | None = None,
         accepts: Callable[[Order], Rejection | None] = accept_all,
         once: bool = False,
+        slot_kinds: dict[str, int] | None = None,
+        house: House | None = None,
     ) -> None:
         self.memory = memory if memory is not None else Memory()
-        card = f.Identify(agent_id=AGENT, protocol_version=2, instance_id=INSTANCE, slots=slots)
-        self.desk = Desk(card, self.memory, accepts, once=once)
+        card = f.Identify(
+            agent_id=AGENT,
+            protocol_version=2,
+            instance_id=INSTANCE,
+            slots=slots,
+            slot_kinds=slot_kinds or {},
+        )
+        self.desk = Desk(card, self.memory, accepts, once=once, house=house)
         self.now = Now(1_000, 1_700_000_000_000)
         self.link_id = 0
         self.records: list[Record] = []

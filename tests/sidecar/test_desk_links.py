@@ -7,7 +7,7 @@ import pytest
 from protocol import frames as f
 from protocol.frames import HUB_FRAMES
 from protocol.ids import AgentId, Generation, MessageId, RequestId, Seq
-from sidecar.effects import HangUp, Leave
+from sidecar.effects import HangUp, Leave, Remark
 from sidecar.events import (
     DrainRequested,
     HubSaid,
@@ -22,6 +22,7 @@ from sidecar.memory import EpochHeard, FactNoted, MarkHeard, Renumbered
 from sidecar.runners.contract import (
     Asked,
 )
+from sidecar.wording import MESSAGE_SHOWN_MAX
 from tests.sidecar.dialogue import AGENT, Dialogue, raw, stopped, task
 
 # --- links come and go --------------------------------------------------------------------------------------
@@ -164,7 +165,6 @@ def test_talk_that_is_not_for_this_sidecar_changes_nothing(talk: Dialogue) -> No
         f.StatusChanged(agent=card),
         f.StatusUpdated(),
         f.MessageSent(id=MessageId("m")),
-        f.MessageDelivered(id=MessageId("m"), from_="b", message_type="chat", payload=raw("{}"), timestamp=1),
     )
     for frame in frames:
         assert talk.hear(frame) == []
@@ -178,7 +178,29 @@ def test_talk_that_is_not_for_this_sidecar_changes_nothing(talk: Dialogue) -> No
         talk.hear(frame)
         assert talk.remarks == ["v1_frame_ignored"]
     own = {f.TaskAssign, f.TaskAck, f.TaskCancel, f.TaskRevoke, f.TaskInput, f.Identified, f.Goaway}
-    assert {type(frame) for frame in frames + v1} | own | {f.ErrorFrame} == set(HUB_FRAMES)
+    assert {type(frame) for frame in frames + v1} | own | {f.ErrorFrame, f.MessageDelivered} == set(
+        HUB_FRAMES
+    )
+
+
+def test_a_message_is_a_line_of_the_log_with_its_sender_and_the_beginning_of_what_it_says(
+    talk: Dialogue,
+) -> None:
+    def shown(payload: str) -> str:
+        talk.hear(
+            f.MessageDelivered(
+                id=MessageId("m-1"), from_="boss", message_type="note", payload=raw(payload), timestamp=1
+            )
+        )
+        (remark,) = talk.only(Remark)
+        assert (remark.event, talk.records) == ("message", [])
+        return remark.detail
+
+    assert shown('{"say":"tea"}') == 'note m-1 from boss: {"say":"tea"}'
+    text = '{"say":"%s"}' % ("x" * (MESSAGE_SHOWN_MAX - 10))
+    assert len(text) == MESSAGE_SHOWN_MAX
+    assert shown(text).endswith(text)
+    assert shown(text.replace("x", "xx", 1)).endswith("x" * 20 + '"…')
 
 
 # --- a new process ------------------------------------------------------------------------------------------

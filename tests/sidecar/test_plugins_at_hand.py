@@ -75,7 +75,8 @@ async def test_what_is_in_order_is_offered_and_the_rest_is_named_with_its_traceb
     yard.write("raises", above="raise ValueError('no such star')")
     (yard.write("unfit") / "plugin.yaml").write_text("name: unfit\nversion: [1]\n")
     async with at_hand(yard, tmp_path) as hand:
-        assert hand.plugins.offer == Offer(("also-good", "good"), ("python", "briefing"))
+        versions = {"also-good": "1.0.0", "good": "1.2.0"}
+        assert hand.plugins.offer == Offer(("also-good", "good"), ("python", "briefing"), versions)
         assert hand.plugins.listed == ["also-good 1.0.0", "good 1.2.0"]
         assert {Path(trouble.folder).name for trouble in hand.offered[-1].troubles} == {"raises", "unfit"}
         assert hand.has_said("ValueError: no such star\nTraceback")
@@ -88,10 +89,12 @@ async def test_a_plugin_that_comes_changes_breaks_or_goes_is_noticed(yard: Yard,
     async with at_hand(yard, tmp_path) as hand:
         yard.write("second", capabilities=("late",))
         await offers(hand, "first", "second")
-        await until(lambda: hand.cards == [Offer(("first", "second"), ("late",))], "the card is new")
+        new = Offer(("first", "second"), ("late",), {"first": "1.0.0", "second": "1.0.0"})
+        await until(lambda: hand.cards == [new], "the card is new")
         yard.write("second", version="2.0.0", capabilities=("late",))
         await until(lambda: "second 2.0.0" in hand.plugins.listed, "the change is seen", PATIENCE_S)
-        assert len(hand.cards) == 1, "a card that says the same is not said again"
+        await until(lambda: len(hand.cards) == 2, "the hub is told of the new version")
+        assert hand.cards[1].versions == {"first": "1.0.0", "second": "2.0.0"}
         yard.write("second", above="import nothing_of_that_name")
         await offers(hand, "first")
         assert hand.has_said("nothing_of_that_name")
@@ -115,7 +118,7 @@ async def test_a_process_that_was_replaced_may_offer_other_plugins_than_the_lost
         os.kill(hand.source.pid, signal.SIGKILL)
         await offers(hand, "first")
         assert hand.has_said("FileNotFoundError")
-        assert hand.cards == [Offer(("first",), ())]
+        assert hand.cards == [Offer(("first",), (), {"first": "1.0.0"})]
 
 
 async def test_an_import_that_fails_as_a_whole_keeps_what_there_is(yard: Yard, tmp_path: Path) -> None:

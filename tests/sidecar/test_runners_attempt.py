@@ -237,7 +237,7 @@ async def test_a_run_without_a_process_says_why() -> None:
     attempt = Attempt(order(), lambda _: None, Manner(time_ms=1_000, speaks=True), Nobody())
     outcome = await attempt.make(PROGRAM, StopSignal(), None)
     assert outcome == Failed(
-        error="no process for the run: no process for crews within 130 s", cause="setup", retryable=True
+        error="no process for the run: no process for crews within 130 s", cause="machine", retryable=True
     )
 
 

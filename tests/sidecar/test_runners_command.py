@@ -334,5 +334,5 @@ async def test_a_state_folder_that_cannot_be_written_is_a_failure_and_no_crash(t
     """L92: the disk is full, or the folder is a file."""
     (tmp_path / "file").write_text("")
     failed = failure_of(await script(tmp_path / "file", "print()").run())
-    assert failed.cause == "setup"
+    assert failed.cause == "machine"
     assert failed.retryable

@@ -18,10 +18,8 @@ from msgspec.structs import replace
 from hub.core.effects import Granted, Refusal, RefusalKind, Reply
 from hub.core.events import (
     AgentUnpaused,
-    CancelRequested,
     Event,
     InputAnswered,
-    RetryRequested,
     TaskSubmitted,
 )
 from hub.core.task import Priority, Question, RunSpec, Spec, Task
@@ -29,7 +27,10 @@ from hub.ports import CommittedEvent
 from protocol.ids import AgentId, TaskId
 from tests.simulation.faults import Fault
 from tests.simulation.invariants import Broken, demand, invariant
+from tests.simulation.queueing import a_refusal_names_the_holder, a_refusal_names_what_is_missing
 from tests.simulation.scheduler import US
+from tests.simulation.sometimes import Sometimes
+from tests.simulation.wishes import draw_wishes
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -84,7 +85,7 @@ class Call:
 class Pusher:
     """Pushes one task until it is answered. With a key it may say so more than once."""
 
-    __slots__ = ("_is_picky", "_spec", "first_id", "key", "world")
+    __slots__ = ("_has_wished", "_is_picky", "_spec", "first_id", "key", "world")
 
     def __init__(self, world: World, number: int) -> None:
         die = world.die
@@ -93,6 +94,7 @@ class Pusher:
         self.first_id: TaskId | None = None
         agent = die.choice(world.names) if die.random() < 0.3 else None
         self._is_picky = agent is not None and die.random() < 0.3
+        self._has_wished = world.queue is None
         wall_ms = world.wall_ms()
         self._spec = Spec(
             description=f"work {number}",
@@ -112,7 +114,11 @@ class Pusher:
         )
 
     def push(self) -> None:
-        """Ask until there is an answer."""
+        """Ask until there is an answer. What it asks of the queue depends on what is there by then."""
+        if self.world.queue is not None and not self._has_wished:
+            self._has_wished = True
+            wishes = draw_wishes(self.world, self.world.queue, self._spec.assign_to)
+            self._spec = replace(self._spec, **wishes)
         ask(self.world, self._submit, self._heard)
 
     def _submit(self) -> Event:
@@ -136,8 +142,23 @@ class Pusher:
                 world.scheduler.after(1_000, self.push)
             case Refusal(kind=RefusalKind.OVERLOADED):
                 world.scheduler.after(2_000, self.push)
+            case Refusal(kind=RefusalKind.UNIQUE_KEY_HELD):
+                a_refusal_names_the_holder(world.truth.rows, self._spec, reply.task_id)
+                self._give_way()
+            case Refusal(kind=RefusalKind.DEPENDENCY_NOT_FOUND):
+                a_refusal_names_what_is_missing(world.truth.rows, self._spec, reply.task_id)
+                self._spec = replace(self._spec, depends_on=())
+                world.scheduler.after(1_000, self.push)
             case _:
                 raise Broken(7, f"a push was answered {reply}")
+
+    def _give_way(self) -> None:
+        """Somebody else has the unique key: wait for it, or let it be."""
+        self.world.tally.hit(Sometimes.UNIQUE_HELD.value)
+        if self.world.die.random() < 0.5 and not self.world.is_quiet:
+            self.world.scheduler.after(self.world.die.uniform(1_000, 20_000), self.push)
+        elif self.first_id is None:
+            self.world.open_requests -= 1
 
     def _check_same(self, task_id: TaskId) -> None:
         """A push after the answer may be a push of a hub that has lost the first one with a restored
@@ -170,37 +191,6 @@ class Pusher:
 def a_repeated_push_is_one_task(key: str, first: TaskId, again: TaskId) -> None:
     """A retried push returns the same id."""
     demand(19, first == again, f"{key} was answered {first}, then {again}")
-
-
-def cancel_one(world: World) -> bool:
-    """Somebody cancels a task that is open, or sometimes one that is over; the word may cross with a cut."""
-    candidates = [row.task_id for row in world.truth.rows.values() if not row.is_final]
-    if world.die.random() < 0.1:
-        candidates = list(world.truth.rows)
-    if not candidates:
-        return False
-    task_id = world.die.choice(candidates)
-    ask(world, lambda: CancelRequested(task_id=task_id, by="a person"), lambda reply: None)
-    if world.wires and world.die.random() < 0.3:
-        world.scheduler.after(world.die.uniform(0, 100), world.die.choice(world.wires).cut)
-    return True
-
-
-def retry_by_hand(world: World, task_id: TaskId) -> None:
-    """A person does not accept an ending: a new task with `retry_of`."""
-    world.hit(Fault.RETRY_BY_HAND)
-
-    def heard(reply: Reply) -> None:
-        if isinstance(reply, Granted) and reply.task is not None:
-            world.truth.pushed[reply.task.task_id] = ""
-
-    # Not repeated when the answer is lost: without a key a second request is a second task.
-    ask(
-        world,
-        lambda: RetryRequested(task_id=task_id, new_task_id=world.new_task_id(), by="a person"),
-        heard,
-        again=False,
-    )
 
 
 def answer_question(world: World, task_id: TaskId, question: Question) -> None:

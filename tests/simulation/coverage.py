@@ -38,6 +38,7 @@ from protocol.frames import (
 )
 from protocol.ids import TaskId
 from tests.simulation.faults import Fault
+from tests.simulation.sometimes import REACHED
 
 TRANSITIONS: Final = tuple(f"T{number}" for number in range(1, 28))
 """The rows of reliability §3.2."""
@@ -68,10 +69,9 @@ class Tally:
         self.virtual_ms += other.virtual_ms
 
     def missed(self) -> tuple[str, ...]:
-        """Transitions and fault kinds that no run has hit."""
-        return tuple(
-            what for what in (*TRANSITIONS, *(fault.value for fault in Fault)) if not self.counts[what]
-        )
+        """Transitions, fault kinds, wishes and happenings of the queue that no run has hit."""
+        every = (*TRANSITIONS, *(fault.value for fault in Fault), *REACHED)
+        return tuple(what for what in every if not self.counts[what])
 
     def report(self) -> str:
         """Two tables, transitions and faults, each with its count."""
@@ -79,6 +79,8 @@ class Tally:
             (
                 "transitions  " + _columns(((name, self.counts[name]) for name in TRANSITIONS), 9),
                 *(f"  {self.counts[fault.value]:9,}  {fault.value}" for fault in Fault),
+                "of the queue",
+                *(f"  {self.counts[what]:9,}  {what}" for what in REACHED),
             )
         )
 

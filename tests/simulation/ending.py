@@ -37,6 +37,7 @@ def look(world: World) -> None:
     """What must be true in between, asked every few virtual seconds."""
     nothing_is_overdue(world)
     bounds_hold(world)
+    world.hub.witness.queue.look()
 
 
 def is_settled(world: World) -> bool:

@@ -42,7 +42,10 @@ class Fault(StrEnum):
     AGENT_PAUSED = "agent paused"
     AGENT_DRAINED = "agent drained"
     AGENT_DISCONNECTED = "agent disconnected by hand"
+    AGENT_RESTS = "agent rests by its owner's rules"
     CANCEL = "cancel"
+    CANCEL_MANY = "many cancelled at once"
+    RETRY_MANY = "many retried at once"
     RETRY_BY_HAND = "retry by hand"
     PUSH_CUT_OFF = "push cut off"
     PUSH_REPEATED = "push repeated"
@@ -58,6 +61,7 @@ class Fault(StrEnum):
     RUN_REPORTS = "run reports steps"
     RUN_IGNORES_STOP = "run ignores stop"
     RUN_KILLS_SIDECAR = "run kills its sidecar"
+    RUN_BLAMES_MACHINE = "run fails by its machine"
     ORDER_DECLINED = "order declined"
     V1_AGENT = "v1 agent"
 
@@ -87,7 +91,15 @@ LATER_HABITS: Final = (Fault.RUN_DIES_ASKING, Fault.RUN_ASKS_ELSE)
 LATER_CHANCE: Final = 0.4
 """Of each later habit in a run."""
 
-PLACED: Final = tuple(fault for fault in Fault if fault not in HABITS and fault not in LATER_HABITS)
+QUEUE_PLACED: Final = (Fault.AGENT_RESTS, Fault.CANCEL_MANY, Fault.RETRY_MANY)
+"""Placed at moments of runs in which something is asked of the queue (`wishes.py`), and in no others."""
+
+QUEUE_HABITS: Final = (Fault.RUN_BLAMES_MACHINE,)
+
+PLACED: Final = tuple(
+    fault for fault in Fault if fault not in {*HABITS, *LATER_HABITS, *QUEUE_PLACED, *QUEUE_HABITS}
+)
+"""Placed at moments of any run."""
 
 HUB_ONLY: Final = (
     Fault.HUB_CRASH,

@@ -9,8 +9,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from hub.core.events import AgentIdentified, BadFactHeard, FrameHeard, LinkLost, Sender
+from msgspec.structs import replace
+
+from hub.core.events import BadFactHeard, FrameHeard, LinkLost, Sender
 from hub.core.task import V1_INSTANCE_PREFIX
+from hub.introduction import introduced
 from protocol.badframe import BadFrame
 from protocol.close import CloseCode
 from protocol.conversation import HubConversation, Phase, reply_to_bad, reply_to_end
@@ -84,23 +87,10 @@ class HubLink:
         instance = frame.instance_id if version >= 2 else InstanceId(f"{V1_INSTANCE_PREFIX}{token[-4:]}")
         assert instance is not None
         self.sender = Sender(self.link_id, frame.agent_id, instance, version)
-        world = self.hub.world
-        self.hub.post(
-            AgentIdentified(
-                sender=self.sender,
-                name=frame.name or frame.agent_id,
-                capabilities=frame.capabilities,
-                features=frame.features,
-                slots=frame.slots if version >= 2 else 1,
-                boot_id=frame.boot_id or "",
-                connection=frame.connection,
-                seq_next=frame.seq_next,
-                hub_epoch=frame.hub_epoch,
-                holding=frame.holding if version >= 2 else None,
-                session_id=f"session-{self.link_id}",
-                epoch_if_renewed=f"epoch-{world.die.getrandbits(32):08x}",
-            )
-        )
+        die = self.hub.world.die
+        letter = introduced(frame, self.sender, slots=frame.slots if version >= 2 else 1)
+        epoch = f"epoch-{die.getrandbits(32):08x}"
+        self.hub.post(replace(letter, session_id=f"session-{self.link_id}", epoch_if_renewed=epoch))
 
     def _post(self, frame: AgentFrame, message_id: MessageId | None = None) -> None:
         assert self.sender is not None

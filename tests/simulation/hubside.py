@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from hub.clock import ABSENCE_MS
+from hub.core.dependencies import Outcome
 from hub.core.effects import (
     Effect,
     HangUp,
@@ -101,6 +102,7 @@ class Hub:
             now=now,
         )
         self.board.watch(world)
+        self.witness.begin_life()
         if self.turns is not None:
             self.turns.keep_start(world.policy, loaded, now)
         world.note("hub", "starts", f"life {self.life}, {self.epoch}, {len(loaded.tasks)} open tasks")
@@ -225,15 +227,17 @@ class Hub:
     def _decide(self, letters: list[Letter], now: Now) -> None:
         events = [event for event, _ in letters]
         learned: list[Task] = []
+        outcomes: list[Outcome] = []
         for event in events:
             wants = self.board.wants(event)
             if wants.tasks or wants.keys:
                 learned += self.ledger.find(wants.tasks, wants.keys).tasks
-        self.board.learn(learned)
+            outcomes += self.ledger.look_up(wants.outcomes)
+        self.board.learn(learned, outcomes)
         die = self.world.die
         rolls = [die.random() for _ in range(len(events) + 1)]
         if self.turns is not None:
-            self.turns.keep(events, now, rolls, learned)
+            self.turns.keep(events, now, rolls, learned, outcomes)
         turn = Turn(self.board, events, now, rolls)
         delay_ms = self.world.plan.commit_ms * die.random() * 2 if turn.changes else 0.0
         delay_ms = max(delay_ms, self.slow_until_ms - self.world.scheduler.now_ms)
@@ -350,12 +354,21 @@ class Hub:
         return len(self.ledger.log)
 
     @property
+    def turned_ms(self) -> int:
+        """When the turn began that is decided or written now, by the time of the world."""
+        return self._turned_ms
+
+    @property
+    def is_able(self) -> bool:
+        """It is there, and its disk takes what it writes."""
+        return self.is_up and max(self.full_until_ms, self.slow_until_ms) <= self.world.scheduler.now_ms
+
+    @property
     def inbox_length(self) -> int:
         return len(self._inbox)
 
     def overdue_ms(self) -> int:
         """How long ago the board wanted to be woken, and has not been. A hub that cannot write is excused."""
         now_ms = self.world.scheduler.now_ms
-        is_excused = not self.is_up or max(self.full_until_ms, self.slow_until_ms) > now_ms
-        due_ms = None if is_excused else self.board.next_deadline()
+        due_ms = self.board.next_deadline() if self.is_able else None
         return 0 if due_ms is None else min(self.now().ms - due_ms, now_ms - self._turned_ms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hub.core.dependencies import Outcome, outcome_of
 from hub.core.effects import (
     AgentRecord,
     AgentSaved,
@@ -48,6 +49,8 @@ class MemoryLedger:
         self.generation_floor = 0
         self.rows: dict[TaskId, Task] = {}
         self.keys: dict[str, TaskId] = {}
+        self.unique_keys: dict[str, TaskId] = {}
+        """Of open tasks alone."""
         self.instances: dict[InstanceId, Instance] = {}
         self.agents: dict[AgentId, AgentRecord] = {}
         self.log: list[CommittedEvent] = []
@@ -60,6 +63,7 @@ class MemoryLedger:
         other = MemoryLedger(self.epoch)
         other.generation_floor = self.generation_floor
         other.rows, other.keys = dict(self.rows), dict(self.keys)
+        other.unique_keys = dict(self.unique_keys)
         other.instances, other.agents = dict(self.instances), dict(self.agents)
         other.log, other.kept = list(self.log), list(self.kept)
         other.letters = list(self.letters)
@@ -92,12 +96,7 @@ class MemoryLedger:
 
     def commit(self, batch: Batch) -> Committed:
         """All of it, but for tasks whose row is not as expected."""
-        saves = [change for change in batch.changes if isinstance(change, TaskSaved)]
-        owners: dict[str, TaskId] = {}
-        for save in saves:
-            if (key := save.task.spec.idempotency_key) is not None:
-                owners.setdefault(key, save.task.task_id)
-        refused = frozenset(save.task.task_id for save in saves if not self._is_as_expected(save, owners))
+        refused = self._refused([change for change in batch.changes if isinstance(change, TaskSaved)])
         page = Page(refused)
         page.has_lost_history = any(isinstance(change, EpochRenewed) for change in batch.changes)
         for change in batch.changes:
@@ -109,7 +108,7 @@ class MemoryLedger:
             events=tuple(page.events),
             letters=len(posted),
             refused=refused,
-            found=tuple(self.rows[task_id] for task_id in sorted(refused) if task_id in self.rows),
+            found=self._in_the_way(batch, refused),
         )
 
     def find(self, tasks: frozenset[TaskId], keys: frozenset[str]) -> Found:
@@ -117,15 +116,51 @@ class MemoryLedger:
         wanted = {*tasks, *(self.keys[key] for key in keys if key in self.keys)}
         return Found(tasks=tuple(self.rows[task_id] for task_id in sorted(wanted) if task_id in self.rows))
 
+    def look_up(self, tasks: frozenset[TaskId]) -> tuple[Outcome, ...]:
+        """How each of these stands."""
+        return tuple(
+            outcome_of(self.rows[task_id]) if task_id in self.rows else Outcome(task_id=task_id, state=None)
+            for task_id in sorted(tasks)
+        )
+
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _is_as_expected(self, change: TaskSaved, owners: dict[str, TaskId]) -> bool:
-        """`owners`: which task of the batch was the first with a key."""
+    def _refused(self, saves: list[TaskSaved]) -> frozenset[TaskId]:
+        """Rows that are not as expected, and new ones of which a key is another's. Whoever ends in the batch
+        has let go of its unique key before any new one is looked at."""
+        moves = [save for save in saves if save.expected_version > 0]
+        refused = {save.task.task_id for save in moves if not self._is_as_expected(save)}
+        ended = [save.task for save in moves if save.task.is_final and save.task.task_id not in refused]
+        keys, unique_keys = set(self.keys), set(self.unique_keys) - {task.spec.unique_key for task in ended}
+        for save in saves:
+            if save.expected_version > 0:
+                continue
+            task = save.task
+            key, unique_key = task.spec.idempotency_key, None if task.is_final else task.spec.unique_key
+            if not self._is_as_expected(save) or key in keys or unique_key in unique_keys:
+                refused.add(task.task_id)
+                continue
+            keys |= {key} if key is not None else set()
+            unique_keys |= {unique_key} if unique_key is not None else set()
+        return frozenset(refused)
+
+    def _is_as_expected(self, change: TaskSaved) -> bool:
         row = self.rows.get(change.task.task_id)
-        key = change.task.spec.idempotency_key
-        is_key_free = key is None or self.keys.get(key, owners[key]) == change.task.task_id
         is_expected = (row.version if row is not None else 0) == change.expected_version
-        return is_expected and is_key_free and not (row is not None and row.is_final)
+        return is_expected and not (row is not None and row.is_final)
+
+    def _in_the_way(self, batch: Batch, refused: frozenset[TaskId]) -> tuple[Task, ...]:
+        specs = {
+            change.task.task_id: change.task.spec
+            for change in batch.changes
+            if isinstance(change, TaskSaved) and change.task.task_id in refused
+        }
+        found = [self.rows.get(task_id) for task_id in sorted(refused)]
+        for names, key_of in ((self.keys, "idempotency_key"), (self.unique_keys, "unique_key")):
+            found += [
+                self.rows[names[key]] for spec in specs.values() if (key := getattr(spec, key_of)) in names
+            ]
+        return tuple({task.task_id: task for task in found if task is not None}.values())
 
     def _write(self, change: Change, now: Now, page: Page) -> None:
         match change:
@@ -163,6 +198,11 @@ class MemoryLedger:
         self._wall_less_mono[task.task_id] = now.wall_ms - now.ms
         if task.spec.idempotency_key is not None:
             self.keys[task.spec.idempotency_key] = task.task_id
+        key = task.spec.unique_key
+        if key is not None and not task.is_final:
+            self.unique_keys[key] = task.task_id
+        elif key is not None and self.unique_keys.get(key) == task.task_id:
+            del self.unique_keys[key]
 
     def _logged(self, change: EventLogged) -> CommittedEvent:
         event = CommittedEvent(

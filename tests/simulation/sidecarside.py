@@ -1,28 +1,26 @@
 """A sidecar of the simulated world: the shipped desk, journal book and conversation, with doubles of disk and
 loop.
 
-Owns crashes, power cuts, wiped and corrupt journals, dialling, and the runs in hand. Everything that is
-decided is decided by `sidecar.desk`; the loop is gather, decide, record, act, as in `sidecar/agent.py`. Never
-decides about work.
+Owns crashes, power cuts, wiped and corrupt journals, and the runs in hand; it talks in `sidecarlink.py`. All
+that is decided is decided by `sidecar.desk`; the loop is gather, decide, record, act, as in
+`sidecar/agent.py`. Never decides about work.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from protocol import limits
-from protocol.badframe import BadFrame
-from protocol.close import Comeback, close_rule
-from protocol.conversation import AgentConversation, Phase
-from protocol.errors import RemoteProtocolError
-from protocol.frames import AgentFrame, ErrorFrame, HubFrame, Identified, Identify, TaskAck
+from protocol.conversation import Phase
+from protocol.frames import (
+    Identify,
+)
 from protocol.ids import AgentId, InstanceId, RequestId, Seq, TaskId
 from sidecar.desk import UNRECEIPTED_MAX, Desk
 from sidecar.effects import Effect, GiveAnswer, HangUp, Leave, Remark, Say, StartRun, StopRun
-from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, Now, Restarted, RunEnded, TimePassed
+from sidecar.events import DeskEvent, Now, Restarted, RunEnded, TimePassed
 from sidecar.journal import JournalBook
 from sidecar.memory import Record
 from sidecar.runners.contract import Finished, Order, Outcome
@@ -35,41 +33,34 @@ from tests.simulation.invariants import (
     no_sidecar_is_ahead,
     slots_are_truth,
 )
+from tests.simulation.queueing import kinds_are_truth
 from tests.simulation.runs import KILL_MS, Run, declined
 from tests.simulation.scheduler import US
-from tests.simulation.wire import CLIENT, Message, Wire
+from tests.simulation.sidecarlink import SidecarLink
+from tests.simulation.wire import CLIENT
+from tests.simulation.wishes import NOTHING
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-REDIAL_MS: Final = 30_000
-"""Full jitter up to here (reliability §2.2)."""
-
 DOWN_MS: Final = (500.0, 5_000.0, 40_000.0, 150_000.0)
 SYNC_MS: Final = (0.1, 2.0, 8.0)
-SUBPROTOCOLS: Final = (None, "hub.v2.json", "hub.v2.msgpack")
 
 
-class Sidecar:
+class Sidecar(SidecarLink):
     """One machine's sidecar through all its boots."""
 
     def __init__(self, world: World, agent_id: AgentId, *, is_second: bool = False) -> None:
-        self.world = world
         self.agent_id = agent_id
-        self.name = f"{agent_id}{'-twin' if is_second else ''}"
         self.is_second = is_second
         self.slots = world.die.randint(1, world.plan.slots_max)
         self.disk = Disk()
-        self.boot = 0
-        self.is_up = False
         self.is_retired = False
         """Taken away for good: nobody waits for its journal."""
         self.runs: dict[TaskId, Run] = {}
-        self.wire: Wire | None = None
-        self._subprotocol = world.die.choice(SUBPROTOCOLS)
+        self.equipment = world.equipment.get(agent_id, NOTHING)
+        super().__init__(world, f"{agent_id}{'-twin' if is_second else ''}")
         self._instances = 0
-        self._last_said: Message | None = None
-        self._spoils = False
 
     # --- life and death ------------------------------------------------------------------------------------
 
@@ -81,13 +72,8 @@ class Sidecar:
         self.is_up = True
         self._inbox: deque[DeskEvent] = deque()
         self._is_busy = False
-        self._link_id = 0
-        self._beat_ms: int | None = None
         self._wake_us = -1
-        self._receipts: set[Seq] = set()
-        self._mark = Seq(0)
-        self._retry_ms: int | None = None
-        self._is_refused = False
+        self._begin_link()
         self._zero_ms = self.world.die.randint(0, 10_000_000)
         self._book, notices = JournalBook.open(self.disk, self._new_instance)
         self._card = Identify(
@@ -96,8 +82,10 @@ class Sidecar:
             instance_id=self._book.instance_id,
             boot_id=f"boot-{self.boot}",
             slots=self.slots,
+            slot_kinds=self.equipment.kinds,
+            labels=self.equipment.labels,
         )
-        self.desk = Desk(self._card, self._book.memory, partial(declined, self.world))
+        self.desk = Desk(self._card, self._book.memory, partial(declined, self))
         self.world.note(self.name, "starts", f"boot {self.boot} as {self._book.instance_id} {notices}")
         self.post(Restarted())
         self._dial(self.boot)
@@ -133,98 +121,11 @@ class Sidecar:
 
     def grow_quiet(self) -> None:
         """Second instances are taken away; whatever is planned for this one is forgotten."""
-        self._spoils = False
+        self.voice.spoils = False
         self.disk.cut_next = False
+        self.rest(None)
         if self.is_second:
             self.retire()
-
-    # --- the link ------------------------------------------------------------------------------------------
-
-    def _dial(self, boot: int) -> None:
-        if boot != self.boot:
-            return
-        self.wire = self.world.dial(self, self._subprotocol)
-        if self.wire is None:
-            self._redial()
-            return
-        self._link_id += 1
-        self._talk = AgentConversation(self._subprotocol)
-        self.post(LinkOpened(self._link_id))
-        self._later(limits.IDENTIFY_TIMEOUT_MS, partial(self._must_be_open, self._link_id))
-
-    def _redial(self) -> None:
-        """Full jitter, or when the hub said when."""
-        wait_ms = self._retry_ms if self._retry_ms is not None else self.world.die.uniform(500, REDIAL_MS)
-        self._retry_ms = None
-        self._later(wait_ms, partial(self._dial, self.boot))
-
-    def _must_be_open(self, link_id: int) -> None:
-        if link_id == self._link_id and self.wire is not None and self._talk.phase is not Phase.OPEN:
-            self._hang_up("no `identified` in time")
-
-    def _hang_up(self, reason: str) -> None:
-        if self.wire is not None:
-            self.wire.close(CLIENT, 1000, reason)
-            self.wire = None
-            self.post(LinkLost(self._link_id))
-            self._redial()
-
-    def hung_up(self, wire: Wire, code: int, reason: str) -> None:
-        """The close table says whether to come back; an operator who sees `never` starts it again some
-        day."""
-        if wire is not self.wire:
-            return
-        self.world.note(self.name, "link closed", f"{code} {reason}")
-        self.wire = None
-        self.post(LinkLost(self._link_id))
-        if close_rule(code).comeback is Comeback.NEVER:
-            self._retry_ms = int(self.world.die.uniform(1_000, REDIAL_MS))
-        self._redial()
-
-    def heard(self, wire: Wire, message: Message) -> None:
-        """Bytes to frames to letters."""
-        if wire is not self.wire:
-            return
-        try:
-            items = self._talk.receive(message)
-        except RemoteProtocolError as error:
-            self.world.note(self.name, "hangs up", error)
-            self._hang_up(str(error))
-            return
-        for item in items:
-            assert not isinstance(item, BadFrame), f"{self.name} cannot read the hub: {item}"
-            self._take(item)
-
-    def _take(self, frame: HubFrame) -> None:
-        self.world.note(self.name, "hears", frame)
-        match frame:
-            case Identified():
-                self._mark = max(self._mark, frame.seq_received or Seq(0))
-                if self._beat_ms is None:
-                    self._beat_ms = frame.heartbeat_ms or limits.HEARTBEAT_MS
-                    self._later(self._beat_ms, self._say_heartbeat)
-            case TaskAck(seq=seq) if seq is not None:
-                self._receipts.add(seq)
-            case ErrorFrame(retry_after_ms=retry_ms):
-                self._retry_ms = retry_ms
-            case _:
-                pass
-        self.post(HubSaid(self._link_id, frame))
-
-    def _say_heartbeat(self) -> None:
-        """From a part of the sidecar that neither work nor journal can block."""
-        assert self._beat_ms is not None
-        if self._talk.phase is Phase.OPEN:
-            self._say(self.desk.heartbeat())
-        self._later(self._beat_ms, self._say_heartbeat)
-
-    def _say(self, frame: AgentFrame, link_id: int | None = None) -> None:
-        if self.wire is None or link_id not in (None, self._link_id):
-            return
-        for message in self._talk.say(frame):
-            self.world.note(self.name, "says", frame)
-            self._last_said = message
-            self.wire.send(CLIENT, self._perhaps_spoiled(message))
 
     # --- the loop: gather, decide, record, act -------------------------------------------------------------
 
@@ -302,14 +203,6 @@ class Sidecar:
             case _:
                 assert_never(effect)
 
-    def _later(self, delay_ms: float, act: Callable[[], None]) -> None:
-        """In this boot, or not at all."""
-        self.world.scheduler.after(delay_ms, partial(self._in_boot, self.boot, act))
-
-    def _in_boot(self, boot: int, act: Callable[[], None]) -> None:
-        if boot == self.boot:
-            act()
-
     def _hang_up_over(self, link_id: int, reason: str, retry_in_ms: int | None) -> None:
         if link_id == self._link_id:
             self._retry_ms = retry_in_ms
@@ -330,7 +223,8 @@ class Sidecar:
         truth.started[key] = self._book.instance_id
         self.world.tally.starts += 1
         self.runs[order.task_id] = Run(self, order)
-        slots_are_truth(self.name, len(self.runs), self.slots)
+        slots_are_truth(self.name, self._runs_on(""), self.slots)
+        kinds_are_truth(self.name, self._runs_on, self.equipment.kinds)
 
     def _stop_run(self, task_id: TaskId, generation: int, grace_ms: int) -> None:
         run = self.runs.get(task_id)
@@ -368,8 +262,18 @@ class Sidecar:
         return f"{len(self._book.memory.facts)} facts have no receipt" if self._book.memory.facts else None
 
     @property
+    def is_bound(self) -> bool:
+        """Whether its name is its journal's, as far as the hub has written down."""
+        return self.world.truth.bound.get(self.agent_id) == self._book.instance_id
+
+    @property
     def is_settled(self) -> bool:
         return self.why_unsettled is None
+
+    def _runs_on(self, kind: str) -> int:
+        """By what the hub has promised to whoever asked: the order is not asked what it takes."""
+        rows = self.world.truth.rows
+        return sum(rows[task_id].spec.slot == kind for task_id in self.runs if task_id in rows)
 
     @property
     def facts_pending(self) -> int:
@@ -383,18 +287,7 @@ class Sidecar:
 
     def repeat_last(self) -> bool:
         """The last message goes out twice."""
-        if self.wire is None or self._last_said is None or self._talk.phase is not Phase.OPEN:
+        if self.wire is None or self.voice.last is None or self._talk.phase is not Phase.OPEN:
             return False
-        self.wire.send(CLIENT, self._last_said)
+        self.wire.send(CLIENT, self.voice.last)
         return True
-
-    def spoil_next_fact(self) -> bool:
-        """A bug of some client: the next numbered fact has a body that cannot be read."""
-        self._spoils = self._subprotocol != SUBPROTOCOLS[-1]
-        return self._spoils
-
-    def _perhaps_spoiled(self, message: Message) -> Message:
-        if self._spoils and isinstance(message, str) and '"seq":' in message:
-            self._spoils = False
-            return message.replace('"generation":', '"generation":-1')
-        return message

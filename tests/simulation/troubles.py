@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hub.core.events import AgentDisconnectRequested, AgentDrainRequested, AgentPaused, AgentUnpaused
+from protocol.frames import Resting
 from sidecar.events import DrainRequested
-from tests.simulation.clients import cancel_one
-from tests.simulation.faults import PLACED, Fault
+from tests.simulation.bulk import cancel_many, cancel_one, retry_many
+from tests.simulation.faults import PLACED, QUEUE_PLACED, Fault
 from tests.simulation.sidecarside import Sidecar
 from tests.simulation.wire import CLIENT, SERVER, Wire
 
@@ -62,7 +63,7 @@ def _repeat_message(world: World) -> bool:
 
 def _say_bad_fact(world: World) -> bool:
     sidecar = _some_sidecar(world)
-    return sidecar is not None and sidecar.spoil_next_fact()
+    return sidecar is not None and sidecar.voice.spoil_next_fact()
 
 
 # --- to the hub -------------------------------------------------------------------------------------------
@@ -189,6 +190,17 @@ def _disconnect_agent(world: World) -> bool:
     return world.hub.is_up
 
 
+def _rest_agent(world: World) -> bool:
+    """Quiet hours begin, and end some time later; now and then they are over before anybody knows."""
+    sidecar = _some_sidecar(world)
+    if sidecar is None:
+        return False
+    for_ms = world.die.choice((10, 5_000, 60_000))
+    sidecar.rest(Resting(reason="quiet_hours", until=world.wall_ms() + for_ms))
+    world.scheduler.after(for_ms, lambda: sidecar.rest(None))
+    return True
+
+
 def _cut_watcher(world: World) -> bool:
     watcher = world.die.choice(world.watchers)
     watcher.cut()
@@ -219,8 +231,11 @@ TROUBLES: Final[dict[Fault, Callable[[World], bool]]] = {
     Fault.AGENT_PAUSED: _pause_agent,
     Fault.AGENT_DRAINED: _drain_agent,
     Fault.AGENT_DISCONNECTED: _disconnect_agent,
+    Fault.AGENT_RESTS: _rest_agent,
     Fault.CANCEL: cancel_one,
+    Fault.CANCEL_MANY: cancel_many,
+    Fault.RETRY_MANY: retry_many,
     Fault.WATCHER_CUT: _cut_watcher,
 }
 
-assert set(TROUBLES) == set(PLACED), "every placed fault kind has its function"
+assert set(TROUBLES) == {*PLACED, *QUEUE_PLACED}, "every placed fault kind has its function"

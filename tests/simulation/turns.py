@@ -64,7 +64,7 @@ class Replay:
             self.skipped += 1
             return
         self._settle()
-        self.board.learn(kept.learned)
+        self.board.learn(kept.learned, kept.outcomes)
         self.turns += 1
         self.letters.update(letter.name for letter in kept.letters)
         self._turn = Turn(self.board, events_of(kept), kept.now, kept.rolls)

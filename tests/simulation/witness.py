@@ -8,9 +8,8 @@ nothing that is watched: `WatchedBoard` returns exactly what the shipped board a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct, json
 
 from hub.core.board import Board
 from hub.core.effects import AgentSaved, Answer, Granted, InstanceSaved, MarkMoved, Reply, TaskSaved, Tell
@@ -27,7 +26,7 @@ from hub.core.task import Now, Task
 from hub.ports import Batch, Committed, CommittedEvent
 from protocol.frames import HubFrame, Identified, InputRequired, TaskAck, TaskAssign
 from protocol.ids import AgentId, InstanceId, Seq, TaskId
-from tests.simulation import letters
+from tests.simulation import letters, passes
 from tests.simulation.answers import (
     after_restore,
     an_answer_is_kept,
@@ -35,6 +34,7 @@ from tests.simulation.answers import (
     the_open_question_is_the_one_asked,
 )
 from tests.simulation.coverage import transitions
+from tests.simulation.fairness import Fairness
 from tests.simulation.invariants import (
     Spent,
     a_ghost_changes_nothing,
@@ -48,18 +48,12 @@ from tests.simulation.invariants import (
     spending_is_counted,
 )
 from tests.simulation.ledgerdouble import MemoryLedger
+from tests.simulation.queueing import decode_requeued
+from tests.simulation.queuewatch import QueueWatch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-
-class Requeued(Struct, frozen=True):
-    """What is read of the payload of `task_requeued`."""
-
-    cause: str
-
-
-decode_requeued = json.Decoder(Requeued).decode
 
 FINAL_EVENTS: Final = frozenset({"task_complete", "task_failed", "task_cancelled"})
 """The feed's words that close a task's story."""
@@ -85,11 +79,25 @@ class WatchedBoard(Board):
         answer = super().match(now, roll)
         for name in transitions(TimePassed(), answer, self.known):
             self.world.tally.hit(name)
+        passes.judge_pass(self, self.world, answer, now)
         return answer
+
+    def reload(
+        self,
+        refused: Iterable[TaskId],
+        found: Iterable[Task],
+        now: Now,
+        marks: Mapping[InstanceId, Seq] | None = None,
+    ) -> None:
+        refused, found = list(refused), list(found)
+        super().reload(refused, found, now, marks)
+        for task_id in (*refused, *(task.task_id for task in found)):
+            self.world.hub.witness.fairness.forget(task_id)
 
     def _look(self, event: Event, answer: Answer) -> None:
         for name in transitions(event, answer, self.known):
             self.world.tally.hit(name)
+        self.world.hub.witness.queue.heard(event, answer)
         match event:
             case FrameHeard(sender=sender):
                 is_live = self.live.get(sender.agent_id) == sender.link_id
@@ -113,10 +121,17 @@ class WatchedBoard(Board):
 class Witness:
     """Of one world, through all lives of its hub."""
 
-    __slots__ = ("world",)
+    __slots__ = ("fairness", "queue", "world")
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.queue = QueueWatch(world)
+        self.fairness = Fairness(world)
+
+    def begin_life(self) -> None:
+        """A hub has started."""
+        self.queue.begin_life()
+        self.fairness.begin_life()
 
     def saw_commit(self, ledger: MemoryLedger, batch: Batch, committed: Committed) -> None:
         """A batch has become durable: rows first, then the lines about them."""
@@ -126,6 +141,7 @@ class Witness:
             for change in batch.changes
             if isinstance(change, TaskSaved) and change.task.task_id not in committed.refused
         ]
+        before = dict(truth.rows)
         rebound = self._note_bindings(batch)
         letters.an_end_has_its_letters(truth, rows, ledger.letters[len(ledger.letters) - committed.letters :])
         for row in rows:
@@ -135,6 +151,7 @@ class Witness:
             truth.rows[row.task_id] = row
             truth.refused.discard(row.task_id)
         truth.refused |= committed.refused
+        self.queue.saw_rows(before, truth.rows, rows)
         self._judge_holders(rows, rebound)
         self._judge_marks(ledger, batch)
         for event in committed.events:
@@ -142,6 +159,7 @@ class Witness:
             truth.log.append(event)
             if event.event == "task_requeued":
                 self._note_spending(event)
+                self.queue.saw_requeue(event)
         for row in rows:
             self.world.row_saved(row)
 
@@ -149,7 +167,7 @@ class Witness:
         task_id = TaskId(event.task_id or "")
         spent = self.world.truth.spent.setdefault(task_id, Spent())
         match decode_requeued(event.payload).cause:
-            case "failed" | "run_timeout":
+            case "failed" | "run_timeout" | "no_progress":
                 spent.attempts += 1
             case "rejected" | "not_accepted":
                 pass  # the first costs nothing, and the second only if the agent is not to blame
@@ -234,6 +252,7 @@ class Witness:
         after_restore(truth)
         letters.after_restore(truth, ledger.letters)
         truth.spent.clear()
+        self.queue.saw_restore(truth.rows)
         truth.refused.clear()
         truth.pushed = {task_id: key for task_id, key in truth.pushed.items() if task_id in truth.rows}
         truth.finals_logged = {

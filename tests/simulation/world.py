@@ -13,7 +13,7 @@ from typing import Final
 
 from hub.core.task import Task
 from protocol.ids import AgentId, RequestId, TaskId
-from tests.simulation import clients, ending
+from tests.simulation import bulk, clients, ending
 from tests.simulation.coverage import Tally
 from tests.simulation.faults import Fault, draw_later, draw_plan
 from tests.simulation.hubside import WALL_ZERO_MS, Hub
@@ -24,6 +24,7 @@ from tests.simulation.sidecarside import Sidecar
 from tests.simulation.troubles import TROUBLES
 from tests.simulation.v1client import V1Client
 from tests.simulation.wire import End, Wire
+from tests.simulation.wishes import QueuePlan, draw_equipment, draw_queue
 
 STEPS_MAX: Final = 200_000
 """A light run takes some thousand steps, a heavy one ten times that; at this bound something goes round in
@@ -38,18 +39,24 @@ LOOK_EVERY_MS: Final = 2_000
 class World:
     """Everything of one seed. `run` returns what was reached, or raises `Broken`."""
 
-    def __init__(self, seed: int, *, heavy: bool = False) -> None:
+    def __init__(self, seed: int, *, heavy: bool = False, plain: bool = False) -> None:
+        """`plain`: as it was before anything was asked of the queue."""
         self.seed = seed
         self.die = Random(f"{seed}/{heavy}")
         self.scheduler = Scheduler(self.die)
         self.plan = draw_later(draw_plan(self.die, heavy=heavy), Random(f"{seed}/{heavy}/later"))
+        queue_die = Random(f"{seed}/{heavy}/queue")
+        self.queue: QueuePlan | None = None
+        if not plain:
+            self.plan, self.queue = draw_queue(self.plan, queue_die, heavy=heavy)
         self.policy = policy_of(self.plan, self.die)
         self.truth = Truth(self.policy.strikes_max)
         self.tally = Tally()
         self.is_quiet = False
         self.wires: list[Wire] = []
-        self.hub = Hub(self)
         self.names = tuple(AgentId(f"agent-{n}") for n in range(self.plan.sidecars))
+        self.equipment = {} if self.queue is None else draw_equipment(queue_die, self.names)
+        self.hub = Hub(self)
         self.sidecars = [Sidecar(self, name) for name in self.names]
         self.v1_clients = [V1Client(self, n) for n in range(2 if Fault.V1_AGENT in self.plan.habits else 0)]
         self.watchers = [clients.Watcher(self)]
@@ -87,11 +94,15 @@ class World:
         for watcher in self.watchers:
             after(10, watcher.connect)
         for n in range(self.plan.tasks):
-            after(self.die.uniform(0, self.plan.quiet_ms * 0.7), clients.Pusher(self, n).push)
+            after(self.die.uniform(0, self._push_ms), clients.Pusher(self, n).push)
         for moment in self.plan.moments:
             after(moment.at_ms, partial(self._trouble, moment.fault))
         after(self.plan.quiet_ms, self._grow_quiet)
         after(LOOK_EVERY_MS, self._look)
+
+    @property
+    def _push_ms(self) -> float:
+        return self.plan.quiet_ms * 0.7 if self.queue is None else self.queue.push_ms
 
     def _trouble(self, fault: Fault) -> None:
         if not self.is_quiet and TROUBLES[fault](self):
@@ -179,7 +190,7 @@ class World:
                 clients.answer_question(self, row.task_id, question)
         is_regretted = row.is_final and row.state != "completed" and row.spec.retry_of is None
         if is_regretted and self.has_habit(Fault.RETRY_BY_HAND, 0.5):
-            clients.retry_by_hand(self, row.task_id)
+            bulk.retry_by_hand(self, row.task_id)
 
 
 @invariant(31)

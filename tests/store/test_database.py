@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 
 from hub.core.endings import EVENT_OF
 from hub.errors import ConfigurationError
-from hub.store import dbapi, permissions, tables
+from hub.store import dbapi, permissions, tables, tables_webhooks
 from hub.store.database import FLOOR_STEP, Durability, check_driver, open_database
 from hub.store.ledger import SqliteLedger
 from hub.store.migrations import MIGRATIONS, migrate, version_of
@@ -41,6 +41,7 @@ def shape(connection: apsw.Connection) -> dict[str, object]:
 
 
 def test_the_migrations_make_exactly_the_tables() -> None:
+    assert tables.TaskRow.metadata is tables_webhooks.WebhookRow.metadata
     migrated, declared = apsw.Connection(":memory:"), apsw.Connection(":memory:")
     migrate(migrated)
     for table in SQLModel.metadata.tables.values():

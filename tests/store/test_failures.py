@@ -17,7 +17,8 @@ from hub.ports import Batch, StorageBroken, StorageFull
 from hub.store import backup, dbapi
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
-from hub.store.queries import Queries, TaskFilter
+from hub.store.queries import Queries
+from hub.store.task_filters import TaskFilter
 from protocol.limits import KIB
 from tests.store.disk import Disk, failing_disk
 from tests.store.workload import NOW, assigned, batch, pushed, saved

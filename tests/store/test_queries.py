@@ -10,7 +10,8 @@ from hub.core.task import Priority, State
 from hub.store import queries as shipped
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import MAIL_KEPT_MS, MAILBOX_MAX, Mailboxes
-from hub.store.queries import Queries, TaskFilter
+from hub.store.queries import Queries
+from hub.store.task_filters import TaskFilter
 from protocol.ids import AgentId, TaskId
 from protocol.limits import KIB
 from tests.store.workload import (

@@ -41,7 +41,7 @@ async def test_only_final_tasks_that_are_old_are_forgotten(
     tasks = [aged(n, old, is_final=True) for n in range(1, 9)]
     tasks += [aged(9, old, is_final=False), aged(10, young, is_final=True), aged(11, old, is_final=True)]
     await ledger.commit(batch(*[change for task in tasks for change in saved(None, task)]))
-    assert await keeper.sweep() == 8
+    assert (await keeper.sweep()).tasks == 8
     left = await ledger.find(frozenset(task.task_id for task in tasks), frozenset())
     kept = {int(task.task_id[5:], 16) for task in left.tasks}
     assert kept == {9, 10, 11}, "11 is the newest: its number must not be given again"
@@ -95,5 +95,5 @@ async def test_talk_mail_and_audit_have_their_own_ages(ledger: SqliteLedger, kee
 
 async def test_sweeping_twice_changes_nothing(ledger: SqliteLedger, keeper: Retention) -> None:
     await ledger.commit(batch(*saved(None, aged(1, 0, is_final=True), "task_complete")))
-    assert await keeper.sweep() == 0
-    assert await keeper.sweep() == 0
+    assert (await keeper.sweep()).tasks == 0
+    assert (await keeper.sweep()).tasks == 0

@@ -14,7 +14,7 @@ from hub.store import queries as shipped
 from hub.store import retention
 from hub.store.ledger import SqliteLedger
 from hub.store.queries import Queries, TaskPage
-from hub.store.retention import DAY_MS, RESULTS_KEPT_MS, RUNS_KEPT_MS, Retention
+from hub.store.retention import DAY_MS, RESULTS_KEPT_MS, RUNS_KEPT_MS, Kept, Retention
 from hub.store.runs import RunFilter, RunQueries
 from tests.store.workload import NOW, accepted, assigned, batch, completed, pushed, saved
 
@@ -238,9 +238,9 @@ async def test_a_run_and_its_task_are_forgotten_a_day_after_its_end(
     newest = ended(run(9), age_ms=RUNS_KEPT_MS + 1)
     await put(ledger, *old, young, open_one, other, newest)
     keeper = Retention(ledger, queries, lambda: NOW.wall_ms)
-    assert await keeper.sweep() == 5
+    assert (await keeper.sweep()).tasks == 5
     assert await left(ledger) == (["run-6", "run-7", "run-9"], 4, 4), "the newest number is not given again"
-    assert await keeper.sweep() == 0
+    assert (await keeper.sweep()).tasks == 0
 
 
 async def test_an_operator_may_keep_runs_longer_than_anything_else(
@@ -254,7 +254,8 @@ async def test_an_operator_may_keep_runs_longer_than_anything_else(
         ended(pushed(3), age_ms=kept_ms),
         pushed(4),
     )
-    assert await Retention(ledger, queries, lambda: NOW.wall_ms, runs_kept_ms=kept_ms).sweep() == 2
+    keeper = Retention(ledger, queries, lambda: NOW.wall_ms, kept=Kept(runs_ms=kept_ms))
+    assert (await keeper.sweep()).tasks == 2
     assert await left(ledger) == (["run-2"], 2, 2)
 
 

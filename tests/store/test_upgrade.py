@@ -8,14 +8,16 @@ import apsw
 import pytest
 from msgspec import Raw
 
+from hub.core.fingerprints import fingerprint
 from hub.core.task import Holder, RunSpec, State, Timer, TimerKind
 from hub.store import backup, permissions
 from hub.store.database import open_database
 from hub.store.ledger import SqliteLedger
-from hub.store.migrations import MIGRATIONS, m0001_first, m0002_runs, migrate, version_of
+from hub.store.migrations import MIGRATIONS, m0001_first, m0002_runs, m0003_queue, migrate, version_of
 from hub.store.outbox import Outbox
-from hub.store.queries import Queries, TaskFilter
+from hub.store.queries import Queries
 from hub.store.runs import RunFilter, RunQueries
+from hub.store.task_filters import TaskFilter
 from protocol.ids import AgentId, InstanceId, TaskId
 from tests.store.workload import NOW, accepted, assigned, batch, completed, letter_of, pushed, saved
 
@@ -90,7 +92,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_the_migrations_go_forward_one_by_one() -> None:
-    assert MIGRATIONS[:2] == (m0001_first.STATEMENTS, m0002_runs.STATEMENTS)
+    assert MIGRATIONS[:3] == (m0001_first.STATEMENTS, m0002_runs.STATEMENTS, m0003_queue.STATEMENTS)
     connection = apsw.Connection(":memory:")
     for version in range(1, len(MIGRATIONS) + 1):
         assert migrate(connection, MIGRATIONS[:version]) == version_of(connection) == version
@@ -100,8 +102,10 @@ def test_an_upgrade_changes_no_row_that_was_there(old: Path) -> None:
     tables = [name for name in names(old) if name != "meta"]
     before = dump(old, tables)
     open_database(old).close()
-    assert dump(old, tables) == before
-    assert set(names(old)) - set(tables) == {"meta", "outbox", "runs", "schedules"}
+    after = dump(old, tables)
+    columns = len(before["tasks"][0])
+    assert after | {"tasks": [row[:columns] for row in after["tasks"]]} == before
+    assert {"meta", "outbox", "runs", "schedules"} <= set(names(old)) - set(tables)
     assert backup.check(old) == []
 
 
@@ -131,6 +135,45 @@ async def test_work_of_the_older_version_goes_on(old: Path) -> None:
     assert [letter.task_id for letter in await Outbox(ledger, queries).next()] == ["task-1"]
     queries.close()
     await ledger.close()
+
+
+OLD_FAILURES = (
+    (3, "dead_letter", "boom at line 7", '{"submitted_by":"tok-1"}'),
+    (4, "failed", "boom at line 31", '{"submitted_by":"tok-2","retry_of":"task-3"}'),
+    (5, "cancelled", "", "{}"),
+)
+
+
+@pytest.fixture
+def second(old: Path) -> Path:
+    """A database that version 2 has closed, with failures in it and a retry."""
+    connection = apsw.Connection(str(old))
+    migrate(connection, MIGRATIONS[:2])
+    for number, state, error, spec in OLD_FAILURES:
+        life = f'{{"error":"{error}","ending":{{"how":"failed"}}}}'
+        sql = NEW_TASK + " VALUES (?, ?, 3, ?, 2, 'digest', 'ada', 1, 0, 0, NULL, NULL, NULL, 1, ?, NULL, ?)"
+        connection.execute(sql, (number, f"task-{number}", state, 100 + number, life))
+        connection.execute("INSERT INTO submissions VALUES (?, '', ?)", (number, spec))
+    connection.close()
+    return old
+
+
+def test_an_upgrade_fills_what_the_queue_asks_about_old_tasks(second: Path) -> None:
+    """Old failures are grouped with new ones of the same kind, and who was retried already is known."""
+    open_database(second).close()
+    columns = "task_id, unique_key, retry_of, submitted_by, waits, fingerprint, ended_wall_ms"
+    connection = apsw.Connection(str(second), flags=apsw.SQLITE_OPEN_READONLY)
+    found = {str(row[0]): row[1:] for row in connection.execute(f"SELECT {columns} FROM tasks")}
+    connection.close()
+    kind = fingerprint("failed", "digest", "boom at line 99")
+    assert found == {
+        "task-1": (None, None, "", None, None, None),
+        "task-2": (None, None, "", None, None, 2),
+        "task-3": (None, None, "tok-1", None, kind, 103),
+        "task-4": (None, "task-3", "tok-2", None, kind, 104),
+        "task-5": (None, None, "", None, None, 105),
+    }
+    assert backup.check(second) == []
 
 
 def test_a_check_says_that_tables_are_old(old: Path) -> None:

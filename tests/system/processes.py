@@ -38,6 +38,8 @@ class SidecarProcess:
         self.runs = runs
         self.words: tuple[str, ...] = ("--command", f"{sys.executable} -S {WORKER} {runs}")
         """What it runs: the tests' own worker, unless a test says otherwise."""
+        self.module = "sidecar.cli"
+        """The program: what people run, unless a test has one with a flaw."""
         self.environment: dict[str, str] = {}
         """More of its settings, at every start."""
         self.url = url
@@ -73,7 +75,7 @@ class SidecarProcess:
                 [
                     sys.executable,
                     "-m",
-                    "sidecar.cli",
+                    self.module,
                     "connect",
                     self.url,
                     *where,

@@ -1,0 +1,130 @@
+"""The filters of tasks, as the query string of lists and exports and the body of bulk have them.
+
+Owns their names and what each may be. Never looks for a task.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from hub.api import problems
+from hub.api.bodies import AgentName, Key, Name, WallMs
+from hub.api.endpoint import Call
+from hub.core.task import Priority, State
+from hub.store.task_filters import TaskFilter
+from protocol.limits import INTEGER_MAX
+
+FILTERS: Final = (
+    "state",
+    "agent_id",
+    "plugin",
+    "priority",
+    "q",
+    "label",
+    "fingerprint",
+    "submitted_by",
+    "unique_key",
+    "concurrency_key",
+    "after",
+    "before",
+)
+LIST_FILTERS: Final = (*FILTERS, "cursor", "limit")
+
+StateWord = Literal[
+    "queued",
+    "assigned",
+    "running",
+    "input_required",
+    "recovering",
+    "cancelling",
+    "completed",
+    "failed",
+    "cancelled",
+    "dead_letter",
+]
+PriorityWord = Literal["urgent", "high", "normal", "low"]
+
+
+class FilterBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which tasks are meant; all that is given must hold. A word that is none of these is refused: a typo
+    must not mean more tasks."""
+
+    state: StateWord | None = None
+    agent_id: AgentName | None = None
+    plugin: Name | None = None
+    priority: PriorityWord | None = None
+    q: Name | None = None
+    label: Name | None = None
+    """`name=value`."""
+    fingerprint: Name | None = None
+    submitted_by: Name | None = None
+    unique_key: Key | None = None
+    concurrency_key: Key | None = None
+    after: WallMs | None = None
+    """Pushed then or later, in unix milliseconds."""
+    before: WallMs | None = None
+    """Pushed before."""
+
+
+def chosen(call: Call, name: str, allowed: list[str]) -> str | None:
+    """One of a few words in the query string; an unknown one is 422, not silence."""
+    said = call.request.query_params.get(name)
+    if said is not None and said not in allowed:
+        raise problems.invalid_field(name, "invalid", f"Expected one of {', '.join(allowed)}.")
+    return said
+
+
+def label_of(said: str | None, field: str) -> tuple[str, str] | None:
+    """`name=value`: the first = parts them."""
+    if said is None:
+        return None
+    name, equals, value = said.partition("=")
+    if not name or not equals:
+        raise problems.invalid_field(field, "invalid", "Expected name=value.")
+    return name, value
+
+
+def moment_of(call: Call, name: str) -> int | None:
+    if not call.request.query_params.get(name):
+        return None
+    return call.integer(name, 0, most=INTEGER_MAX)
+
+
+def filter_of(call: Call) -> TaskFilter:
+    """The query string of a list."""
+    state = chosen(call, "state", [s.value for s in State])
+    priority = chosen(call, "priority", [p.word for p in Priority])
+    query = call.request.query_params
+    return TaskFilter(
+        state=State(state) if state else None,
+        agent_id=query.get("agent_id"),
+        plugin=query.get("plugin"),
+        priority=Priority[priority.upper()] if priority else None,
+        text=query.get("q"),
+        label=label_of(query.get("label"), "label"),
+        fingerprint=query.get("fingerprint"),
+        submitted_by=query.get("submitted_by"),
+        unique_key=query.get("unique_key"),
+        concurrency_key=query.get("concurrency_key"),
+        after_wall_ms=moment_of(call, "after"),
+        before_wall_ms=moment_of(call, "before"),
+    )
+
+
+def filter_of_body(body: FilterBody) -> TaskFilter:
+    return TaskFilter(
+        state=State(body.state) if body.state else None,
+        agent_id=body.agent_id,
+        plugin=body.plugin,
+        priority=Priority[body.priority.upper()] if body.priority else None,
+        text=body.q,
+        label=label_of(body.label, "filter.label"),
+        fingerprint=body.fingerprint,
+        submitted_by=body.submitted_by,
+        unique_key=body.unique_key,
+        concurrency_key=body.concurrency_key,
+        after_wall_ms=body.after,
+        before_wall_ms=body.before,
+    )
