@@ -21,12 +21,29 @@ export interface AgentView {
   capabilities: string[];
   labels: { [name: string]: string };
   plugins: string[];
+  plugin_versions: { [name: string]: string };
+  client_type: string | null;
+  sdk: string | null;
   running_tasks: string[];
   load: number | null;
   connected_at: number | null;
   last_seen: number;
   last_dispatch: number | null;
   connections?: VisitView[];
+}
+
+/** How long a task waits before it is tried again: first, then twice as long each time, at most max. */
+export interface Backoff {
+  first_ms: number;
+  max_ms: number;
+  jitter?: "full" | "half";
+}
+
+/** How long to wait before another try: `first_ms`, then twice as long each time, at most `max_ms`. */
+export interface BackoffBody {
+  first_ms?: number | null;
+  max_ms?: number | null;
+  jitter?: "full" | "half" | null;
 }
 
 /** POST /api/tasks/batch: each item stands alone. */
@@ -57,6 +74,26 @@ export interface BriefingView {
   completed_at: number | null;
 }
 
+/** POST /api/tasks/bulk. Nothing is done unless `dry_run` is false; what is not known is refused. */
+export interface BulkBody {
+  action: "cancel" | "purge" | "retry";
+  filter: FilterBody;
+  dry_run?: boolean;
+  expect?: number | null;
+  reason?: string | null;
+}
+
+export interface BulkView {
+  action: string;
+  count: number;
+  done: number;
+  refused: number;
+  refusals: { [name: string]: number };
+  dry_run: boolean;
+  sample: string[];
+  more: boolean;
+}
+
 /** One of `result`, `error`, or how far it is. */
 export interface CallbackBody {
   result?: Json;
@@ -77,9 +114,65 @@ export interface CancelBody {
   reason?: string | null;
 }
 
+export interface DeadGroupPage {
+  groups: DeadGroupView[];
+  count: number;
+  next: string | null;
+}
+
+/** Dead letters with one fingerprint: the same ending, plugin and shape of the error. */
+export interface DeadGroupView {
+  fingerprint: string;
+  how: string;
+  error: string;
+  plugin: string | null;
+  count: number;
+  retried: number;
+  first_seen_at: number;
+  last_seen_at: number;
+  example: string;
+}
+
 export interface DeletedView {
   status: string;
   schedule_id: string;
+}
+
+export interface DeliveryDetailView {
+  delivery_id: string;
+  webhook_id: string;
+  message_id: string;
+  event: string;
+  task_id: string | null;
+  agent_id: string | null;
+  state: string;
+  tries: number;
+  next_try_at: number | null;
+  created_at: number;
+  updated_at: number;
+  log: TryView[];
+  body: Json;
+}
+
+export interface DeliveryListView {
+  deliveries: DeliveryView[];
+  count: number;
+  next: string | null;
+}
+
+/** `message_id` is what the receiver sees as `webhook-id`; `tries` counts the round that is on. */
+export interface DeliveryView {
+  delivery_id: string;
+  webhook_id: string;
+  message_id: string;
+  event: string;
+  task_id: string | null;
+  agent_id: string | null;
+  state: string;
+  tries: number;
+  next_try_at: number | null;
+  created_at: number;
+  updated_at: number;
 }
 
 export interface EndingView {
@@ -120,6 +213,22 @@ export interface ExplanationView {
   reason: string;
   wait_ms: number | null;
   agents: ExclusionView[];
+}
+
+/** Which tasks are meant; all that is given must hold. A word that is none of these is refused: a typo must not mean more tasks. */
+export interface FilterBody {
+  state?: "assigned" | "cancelled" | "cancelling" | "completed" | "dead_letter" | "failed" | "input_required" | "queued" | "recovering" | "running" | null;
+  agent_id?: string | null;
+  plugin?: string | null;
+  priority?: "high" | "low" | "normal" | "urgent" | null;
+  q?: string | null;
+  label?: string | null;
+  fingerprint?: string | null;
+  submitted_by?: string | null;
+  unique_key?: string | null;
+  concurrency_key?: string | null;
+  after?: number | null;
+  before?: number | null;
 }
 
 export interface HealthView {
@@ -211,6 +320,28 @@ export interface NewTokenView {
   expires_at: number;
 }
 
+/** The same with its newest secret, which is shown here and never again. */
+export interface NewWebhookView {
+  webhook_id: string;
+  url: string;
+  description: string;
+  events: string[];
+  agent_id: string | null;
+  plugin: string | null;
+  labels: { [name: string]: string };
+  status: string;
+  disabled_why: string | null;
+  failing_since: number | null;
+  pending: number;
+  behind: number;
+  cursor: string;
+  secrets: SecretView[];
+  created_by: string;
+  created_at: number;
+  updated_at: number;
+  secret: string;
+}
+
 export interface OnboardBody {
   agent_id: string;
   code?: string | null;
@@ -229,6 +360,20 @@ export interface Problem {
   title: string;
   status: number;
   detail: string;
+}
+
+/** Without an age: what this hub's settings say is old. */
+export interface PruneBody {
+  older_than_ms?: number | null;
+  dry_run?: boolean;
+}
+
+export interface PruneView {
+  dry_run: boolean;
+  tasks: number;
+  events: number;
+  log_lines: number;
+  more: boolean;
 }
 
 /** POST /api/admin/push-task: to one named agent. */
@@ -264,6 +409,36 @@ export interface QueuedView {
   task_id: string;
   priority: string;
   created_at: number;
+}
+
+/** At most `count` tasks of a key begin within any `per_ms`. */
+export interface Rate {
+  count: number;
+  per_ms: number;
+}
+
+/** At most `count` tasks of the concurrency key begin within any `per_ms`. */
+export interface RateBody {
+  count: number;
+  per_ms: number;
+}
+
+export interface RemovedView {
+  status: string;
+  webhook_id: string;
+}
+
+/** POST /api/webhooks/{id}/replay: after a cursor of the feed, or from a moment on. */
+export interface ReplayBody {
+  since?: string | null;
+  since_time?: number | null;
+}
+
+/** `cursor`: events after it are looked at again. */
+export interface ReplayView {
+  status: string;
+  webhook_id: string;
+  cursor: string;
 }
 
 export type Role = "admin" | "agent" | "dispatcher" | "join" | "viewer";
@@ -336,6 +511,12 @@ export interface ScheduleView {
   created_at: number;
 }
 
+/** When a secret began to hold, and when it will not any more; null: it is the newest. */
+export interface SecretView {
+  since: number;
+  until: number | null;
+}
+
 export interface Section {
   title: string;
   content: string;
@@ -384,9 +565,19 @@ export interface TaskBody {
   run_at?: number | null;
   stream_id?: string | null;
   idempotency_key?: string | null;
-  backoff?: Json;
-  unique_key?: Json;
-  depends_on?: Json;
+  backoff?: BackoffBody | null;
+  unique_key?: string | null;
+  depends_on?: string[] | null;
+  needed_labels?: { [name: string]: string } | null;
+  preferred_labels?: { [name: string]: string } | null;
+  slot?: string | null;
+  sticky_key?: string | null;
+  concurrency_key?: string | null;
+  limit?: number | null;
+  rate?: RateBody | null;
+  accept_timeout_ms?: number | null;
+  lease_ms?: number | null;
+  progress_timeout_ms?: number | null;
 }
 
 export interface TaskPage {
@@ -426,6 +617,24 @@ export interface TaskView {
   needed_capabilities: string[];
   steps_kept: number;
   answers_kept: number;
+  needed_labels: { [name: string]: string };
+  preferred_labels: { [name: string]: string };
+  slot: string | null;
+  sticky_key: string | null;
+  concurrency_key: string | null;
+  limit: number | null;
+  rate: Rate | null;
+  unique_key: string | null;
+  depends_on: string[];
+  waits_for: string[];
+  backoff: Backoff | null;
+  timeout_ms: number | null;
+  accept_timeout_ms: number | null;
+  lease_ms: number | null;
+  progress_timeout_ms: number | null;
+  start_by: number | null;
+  run_at: number | null;
+  stream_id: string | null;
   question?: QuestionView | null;
   ending?: EndingView | null;
 }
@@ -456,6 +665,15 @@ export interface TokenView {
   plugin_patterns: string[];
 }
 
+/** One try: the status that came, or why none did, and the beginning of the answer. */
+export interface TryView {
+  at: number;
+  status: number | null;
+  error: string | null;
+  took_ms: number;
+  answer: string;
+}
+
 export interface UsageView {
   tokens_in: number;
   tokens_out: number;
@@ -473,6 +691,54 @@ export interface VisitView {
   duration_ms: number | null;
 }
 
+/** POST /api/webhooks. `events` are names as the feed has them, `*` stands for any letters; without it all are told. Whatever else is given must hold, too. */
+export interface WebhookBody {
+  url: string;
+  description?: string;
+  events?: string[];
+  agent_id?: string | null;
+  plugin?: string | null;
+  labels?: { [name: string]: string } | null;
+}
+
+/** PATCH /api/webhooks/{id}: what is left out stays as it is, null takes a filter away. Once it is enabled again it is told of what happens from then on; a replay tells the rest. */
+export interface WebhookChangeBody {
+  url?: string;
+  description?: string;
+  events?: string[] | null;
+  agent_id?: string | null;
+  plugin?: string | null;
+  labels?: { [name: string]: string } | null;
+  enabled?: boolean;
+}
+
+export interface WebhookListView {
+  webhooks: WebhookView[];
+  count: number;
+  next?: string | null;
+}
+
+/** Times are unix milliseconds. `behind` counts events of the log that were not looked at for it yet, `pending` the deliveries it still has to get. */
+export interface WebhookView {
+  webhook_id: string;
+  url: string;
+  description: string;
+  events: string[];
+  agent_id: string | null;
+  plugin: string | null;
+  labels: { [name: string]: string };
+  status: string;
+  disabled_why: string | null;
+  failing_since: number | null;
+  pending: number;
+  behind: number;
+  cursor: string;
+  secrets: SecretView[];
+  created_by: string;
+  created_at: number;
+  updated_at: number;
+}
+
 /** Every route: names in its path and in its query, the body it takes, what it gives. */
 export interface Api {
   /** List tokens, prefixes only */
@@ -481,6 +747,8 @@ export interface Api {
   "POST /admin/tokens": { path: never; query: never; body: TokenBody; reply: NewTokenView };
   /** Revoke a token, or all of an agent */
   "DELETE /admin/tokens/{token_id}": { path: "token_id"; query: never; body: never; reply: StatusView };
+  /** Forget what is over and old */
+  "POST /api/admin/prune": { path: never; query: never; body: PruneBody; reply: PruneView };
   /** Push a task to an agent */
   "POST /api/admin/push-task": { path: never; query: never; body: PushTaskBody; reply: PushedView };
   /** List agents */
@@ -499,6 +767,8 @@ export interface Api {
   "GET /api/briefings": { path: never; query: "plugin" | "user_id" | "cursor" | "limit"; body: never; reply: BriefingPage };
   /** Report on a task that this hub has called a webhook for */
   "POST /api/callbacks/{task_id}": { path: "task_id"; query: never; body: CallbackBody; reply: CallbackView };
+  /** The log of events as JSON lines, oldest first */
+  "GET /api/events/export": { path: never; query: "since"; body: never; reply: never };
   /** The live feed as Server-Sent Events; Last-Event-ID resumes it */
   "GET /api/feed": { path: never; query: "since" | "task" | "agent" | "kind"; body: never; reply: never };
   /** Start a task by a signed webhook */
@@ -536,13 +806,19 @@ export interface Api {
   /** Log the page in */
   "POST /api/session": { path: never; query: never; body: LoginBody; reply: SessionView };
   /** List tasks, newest first */
-  "GET /api/tasks": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "cursor" | "limit"; body: never; reply: TaskPage };
+  "GET /api/tasks": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "cursor" | "limit"; body: never; reply: TaskPage };
   /** Queue a task for whoever can do it */
   "POST /api/tasks": { path: never; query: never; body: TaskBody; reply: QueuedView };
   /** Queue many tasks in one commit */
   "POST /api/tasks/batch": { path: never; query: never; body: BatchBody; reply: BatchView };
+  /** Cancel, run again or purge what a filter means, counted first */
+  "POST /api/tasks/bulk": { path: never; query: never; body: BulkBody; reply: BulkView };
   /** List dead letters */
-  "GET /api/tasks/dead-letter": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "cursor" | "limit"; body: never; reply: TaskPage };
+  "GET /api/tasks/dead-letter": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "cursor" | "limit"; body: never; reply: TaskPage };
+  /** Count dead letters by kind of failure */
+  "GET /api/tasks/dead-letter/groups": { path: never; query: "cursor" | "limit"; body: never; reply: DeadGroupPage };
+  /** Tasks as JSON lines, newest first */
+  "GET /api/tasks/export": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before"; body: never; reply: never };
   /** Count tasks by state */
   "GET /api/tasks/stats": { path: never; query: never; body: never; reply: StatsView };
   /** Get a task */
@@ -559,6 +835,28 @@ export interface Api {
   "GET /api/tasks/{task_id}/log": { path: "task_id"; query: "after" | "limit"; body: never; reply: LogPage };
   /** Run an ended task again, as a new one */
   "POST /api/tasks/{task_id}/retry": { path: "task_id"; query: never; body: never; reply: StatusView };
+  /** List webhooks */
+  "GET /api/webhooks": { path: never; query: never; body: never; reply: WebhookListView };
+  /** Tell a webhook of events */
+  "POST /api/webhooks": { path: never; query: never; body: WebhookBody; reply: NewWebhookView };
+  /** Get a delivery with every try of it */
+  "GET /api/webhooks/deliveries/{delivery_id}": { path: "delivery_id"; query: never; body: never; reply: DeliveryDetailView };
+  /** Deliver it again */
+  "POST /api/webhooks/deliveries/{delivery_id}/redeliver": { path: "delivery_id"; query: never; body: never; reply: DeliveryView };
+  /** Remove a webhook */
+  "DELETE /api/webhooks/{webhook_id}": { path: "webhook_id"; query: never; body: never; reply: RemovedView };
+  /** Get a webhook */
+  "GET /api/webhooks/{webhook_id}": { path: "webhook_id"; query: never; body: never; reply: WebhookView };
+  /** Change a webhook, or disable and enable it */
+  "PATCH /api/webhooks/{webhook_id}": { path: "webhook_id"; query: never; body: WebhookChangeBody; reply: WebhookView };
+  /** List its deliveries, newest first */
+  "GET /api/webhooks/{webhook_id}/deliveries": { path: "webhook_id"; query: "state" | "cursor" | "limit"; body: never; reply: DeliveryListView };
+  /** Tell it again of what has happened since */
+  "POST /api/webhooks/{webhook_id}/replay": { path: "webhook_id"; query: never; body: ReplayBody; reply: ReplayView };
+  /** Give it a new secret */
+  "POST /api/webhooks/{webhook_id}/rotate": { path: "webhook_id"; query: never; body: never; reply: NewWebhookView };
+  /** Send it a notice of nothing */
+  "POST /api/webhooks/{webhook_id}/test": { path: "webhook_id"; query: never; body: never; reply: DeliveryView };
   /** The agent socket as AsyncAPI */
   "GET /asyncapi.json": { path: never; query: never; body: never; reply: never };
   /** This API for people */

@@ -3,11 +3,12 @@
 
 import { signal } from "./signal.js";
 
-/** @typedef {{ task_id: string, from: number, to: number | null, state: string }} Bar */
+/** @typedef {{ task_id: string, from: number, to: number | null, state: string, track: number }} Bar */
 
 export const WINDOW_MS = 10 * 60_000;
 const BARS_MAX = 120;             // a lane; more in ten minutes are narrower than a pixel
 const LANES_MAX = 2_000;
+const TRACKS_MAX = 6;             // of one lane; thinner bars could not be told apart
 
 /** Grows whenever a bar has changed. */
 export const lanesChanged = signal(0);
@@ -25,11 +26,21 @@ export function addBar(agentId, taskId, from, state) {
     lanes.set(agentId, lane = []);
   }
   for (let n = lane.length - 1; n >= 0; n -= 1) if (lane[n].task_id === taskId && lane[n].to === null) return lane[n];
-  const bar = { task_id: taskId, from, to: null, state };
+  const bar = { task_id: taskId, from, to: null, state, track: freeTrack(lane, from) };
   lane.push(bar);
   if (lane.length > BARS_MAX) lane.shift();
   return bar;
 }
+
+/** Tasks that go at the same time lie below each other. @param {Bar[]} lane @param {number} from */
+function freeTrack(lane, from) {
+  const taken = new Set(lane.filter((bar) => bar.to === null || bar.to > from).map((bar) => bar.track));
+  for (let n = 0; n < TRACKS_MAX; n += 1) if (!taken.has(n)) return n;
+  return lane.length % TRACKS_MAX;
+}
+
+/** How many lie below each other. @param {readonly Bar[]} lane */
+export const tracksOf = (lane) => lane.reduce((most, bar) => Math.max(most, bar.track + 1), 1);
 
 /** @param {Bar} bar @param {string} state */
 export function markBar(bar, state) { bar.state = state; }

@@ -37,6 +37,8 @@ export const feed = [];
 export const feedChanged = signal(0);
 /** Grows whenever a task's line has changed. */
 export const tasksChanged = signal(0);
+/** Grows when it was learnt what tasks are about: the feed names them only by their ids. */
+export const namesLearnt = signal(0);
 /** Has the first picture come? */
 export const isLoaded = signal(false);
 /** @type {import("./signal.js").Signal<any>} */
@@ -118,6 +120,7 @@ async function askTasks() {
   hasUnknown = false;
   batch(() => {
     for (const task of [...found.tasks].reverse()) learn(task);
+    namesLearnt.value += 1;
     tasksChanged.value += 1;
     lanesChanged.value += 1;
   });

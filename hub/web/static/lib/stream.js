@@ -118,8 +118,6 @@ function say(state, text) {
 /** @param {MessageEvent} event */
 function hearTab(event) {
   const said = event.data;
-  if (said?.kind === "out") { session.value = null; return; }
-  if (said?.kind === "in") { whoAmI().catch(() => {}); return; }
   if (isLeader.peek()) { if (said?.kind === "hello") say(link, linkText); return; }
   if (said?.kind === "lines") { link = "live"; heardAt = Date.now(); take(said.lines, said.from); }
   if (said?.kind === "alive") heardAt = Date.now();
@@ -236,12 +234,12 @@ function lineOf(block) {
 
 // --- from login to logout
 
-/** @param {string} kind `in` or `out`: the other tabs follow */
-export function tellTabs(kind) {
-  const line = new BroadcastChannel(NAME);
-  line.postMessage({ kind });
-  line.close();
-}
+/** Who logs in or out does so in all tabs of this browser. */
+const tabs = new BroadcastChannel(`${NAME} session`);
+tabs.onmessage = (/** @type {MessageEvent} */ { data }) => { if (data === "out") session.value = null; else whoAmI().catch(() => {}); };
+
+/** @param {"in" | "out"} word */
+export const tellTabs = (word) => tabs.postMessage(word);
 
 export function startStream() {
   if (open) return;

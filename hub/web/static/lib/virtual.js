@@ -17,6 +17,7 @@ export function VirtualList(first) {
   let props = first;
   let isPinned = first.pin === "end";
   let isAway = false;
+  let pinnedAt = 0;
   /** @type {{ items: any, count: number, wide: number, change: any, tops: Float64Array }} */
   let laid = { items: null, count: -1, wide: -1, change: undefined, tops: new Float64Array(1) };
   const resize = new ResizeObserver(() => measure());
@@ -28,17 +29,25 @@ export function VirtualList(first) {
     if (now.top !== box.scrollTop || now.tall !== box.clientHeight || now.wide !== box.clientWidth) view.value = { top: box.scrollTop, tall: box.clientHeight || now.tall, wide: box.clientWidth || now.wide };
   }
 
+  /** Go to the end, unless somebody has scrolled up since it was there last. */
+  function pin() {
+    if (!box || !isPinned || box.scrollTop < pinnedAt - NEAR_PX) return;
+    box.scrollTop = box.scrollHeight;
+    pinnedAt = box.scrollTop;
+  }
+
   /** @param {any} node */
   function hold(node) {
     if (!node) { resize.disconnect(); box = null; return; }
     box = node;
     resize.observe(node);
-    requestAnimationFrame(() => { if (isPinned && box) box.scrollTop = box.scrollHeight; measure(); });
+    requestAnimationFrame(() => { pin(); measure(); });
   }
 
   function onscroll() {
     measure();
     if (props.pin === "end") isPinned = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+    if (isPinned) pinnedAt = box.scrollTop;
     const away = props.pin === "end" ? !isPinned : box.scrollTop > NEAR_PX;
     if (away !== isAway) { isAway = away; props.onaway?.(away); }
   }
@@ -63,7 +72,7 @@ export function VirtualList(first) {
     const to = Math.min(now.items.length, placeAt(tops, top + tall + SPARE_PX) + 1);
     const rows = [];
     for (let n = from; n < to; n += 1) rows.push(h("li", { key: now.id ? now.id(now.items[n], n) : n, class: "virtual-row", style: { height: `${tops[n + 1] - tops[n]}px` }, "aria-setsize": now.items.length, "aria-posinset": n + 1 }, now.row(now.items[n], n)));
-    if (isPinned && box) requestAnimationFrame(() => { if (box && isPinned) box.scrollTop = box.scrollHeight; });
+    if (isPinned && box) requestAnimationFrame(pin);
     return h("div", { class: `virtual ${now.name ?? ""}`, tabindex: 0, role: "group", "aria-label": now.label, ref: hold, onscroll },
       h("ul", { id: now.elementId, class: "virtual-rows", style: { "padding-top": `${tops[from]}px`, "padding-bottom": `${whole - tops[to]}px` } }, rows));
   };

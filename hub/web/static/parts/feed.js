@@ -6,7 +6,7 @@ import { icon } from "../lib/icons.js";
 import { h } from "../lib/render.js";
 import { filter } from "../lib/router.js";
 import { effect, signal, untracked } from "../lib/signal.js";
-import { describe, feed, feedChanged, tasksChanged } from "../lib/store.js";
+import { describe, feed, feedChanged, namesLearnt } from "../lib/store.js";
 import { cut } from "../lib/text.js";
 import { VirtualList } from "../lib/virtual.js";
 
@@ -79,6 +79,7 @@ function reading(text, kind, state) {
 
   effect(() => {
     void feedChanged.value;
+    if (text.value) void namesLearnt.value;
     if (isAway.value) {
       let more = 0;
       for (let n = feed.length - 1; n >= 0 && feed[n].n > last; n -= 1) if (fits(feed[n])) more += 1;
@@ -107,7 +108,7 @@ export function Feed() {
   }
 
   return () => {
-    void tasksChanged.value;
+    void namesLearnt.value;
     const isFiltered = Boolean(text.value || kind.value || state.value);
     return h("section", { class: "panel feed-panel", "aria-labelledby": "feed-title" },
       h("div", { class: "bar" },

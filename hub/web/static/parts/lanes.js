@@ -1,10 +1,10 @@
 // @ts-check
 // Lanes: an agent a row, its tasks as bars over the last ten minutes. Time moves once a second, for the rows one sees.
 
-import { clock, duration, everySecond, MINUTE, words } from "../lib/format.js";
-import { barsOf, lanesChanged, WINDOW_MS } from "../lib/lanes.js";
+import { clock, duration, everySecond, MINUTE, plural, words } from "../lib/format.js";
+import { barsOf, lanesChanged, tracksOf, WINDOW_MS } from "../lib/lanes.js";
 import { h } from "../lib/render.js";
-import { filter } from "../lib/router.js";
+import { filter, go } from "../lib/router.js";
 import { agentOf, describe, fleet, isLoaded } from "../lib/store.js";
 import { harmless } from "../lib/text.js";
 import { VirtualList } from "../lib/virtual.js";
@@ -14,16 +14,21 @@ const ROW_PX = 44;
 const MARKS = 5;                  // lines across the lanes, two minutes apart
 const BAR_LEAST = 0.4;            // per cent: a short task can still be seen
 
-/** @param {import("../lib/lanes.js").Bar} bar @param {number} now */
-function Bar(bar, now) {
+/** @param {import("../lib/lanes.js").Bar} bar @param {number} now @param {number} tracks */
+function Bar(bar, now, tracks) {
   const begin = now - WINDOW_MS;
   const end = bar.to ?? now;
   if (end < begin) return null;
   const left = Math.max(0, (bar.from - begin) / WINDOW_MS) * 100;
   const wide = Math.max(BAR_LEAST, Math.min(100, ((end - begin) / WINDOW_MS) * 100) - left);
-  const text = `${describe(bar.task_id)} · ${words(bar.state)} · ${duration(end - bar.from)}`;
-  return h("a", { key: `${bar.task_id} ${bar.from}`, class: "bar-in-time", "data-state": bar.state, tabindex: -1, href: `/tasks/${encodeURIComponent(bar.task_id)}`, title: text, "aria-label": text,
-    style: { left: `${Math.min(left, 100 - BAR_LEAST).toFixed(2)}%`, width: `${wide.toFixed(2)}%` } });
+  return h("i", { key: `${bar.task_id} ${bar.from}`, class: "bar-in-time", "data-state": bar.state, "data-task": bar.task_id, title: `${describe(bar.task_id)} · ${words(bar.state)} · ${duration(end - bar.from)}`,
+    style: { left: `${Math.min(left, 100 - BAR_LEAST).toFixed(2)}%`, width: `${wide.toFixed(2)}%`, top: `${(bar.track * 100) / tracks}%`, height: `${100 / tracks}%` } });
+}
+
+/** A pointer opens the task below it; its name is in the feed and on the agent's page for everybody. @param {MouseEvent} event */
+function openTask(event) {
+  const task = event.target instanceof Element ? event.target.getAttribute("data-task") : null;
+  if (task) go(`/tasks/${encodeURIComponent(task)}`);
 }
 
 /** @param {{ id: string }} of */
@@ -34,11 +39,13 @@ function Lane({ id }) {
   if (!agent) return null;
   const slots = `${agent.running_tasks.length}/${agent.slots}`;
   const about = [words(agent.state), ...agent.capabilities].join(" · ");
+  const bars = barsOf(id).filter((bar) => bar.to === null || bar.to > now - WINDOW_MS);
+  const tracks = tracksOf(bars);
   return h("div", { class: agent.connected ? "lane" : "lane away" },
     h("div", { class: "lane-head" },
       h("p", { class: "name" }, h("i", { class: "mark", "data-state": agent.state, "aria-hidden": "true" }), h(AgentLink, { id })),
       h("p", { class: "about", title: about }, h("span", { class: "slots", title: `${slots} slots in use` }, slots), ` ${harmless(about)}`)),
-    h("div", { class: "lane-time" }, barsOf(id).map((bar) => Bar(bar, now))));
+    h("div", { class: "lane-time", role: "img", "aria-label": `${plural(bars.length, "task")} in the last ${WINDOW_MS / MINUTE} minutes`, onclick: openTask }, bars.map((bar) => Bar(bar, now, tracks))));
 }
 
 function Scale() {
