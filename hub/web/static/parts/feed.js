@@ -117,12 +117,12 @@ export function Feed() {
         h("select", { id: "feed-kind", value: kind.value, onchange: (/** @type {any} */ event) => { kind.value = event.target.value; } }, KINDS.map(([value, name]) => h("option", { key: value, value }, name))),
         h("label", { class: "quiet", for: "filter" }, "Filter"),
         h("input", { id: "filter", type: "search", "data-search": "", placeholder: "agent, task, event or text", autocomplete: "off", value: text.value, oninput: (/** @type {any} */ event) => { text.value = event.target.value; } }),
-        state.value && h("button", { type: "button", class: "button", onclick: () => { state.value = ""; } }, words(state.value), icon("close", 14)),
-        isAway.value && h("button", { type: "button", id: "resume", class: "button primary", onclick: goOn }, fresh.value ? `${count(fresh.value)} new` : "Newest")),
+        state.value && h("button", { type: "button", class: "button", onclick: () => { state.value = ""; } }, words(state.value), icon("close", 14))),
       !shown.value.length && h("div", { key: "empty", id: "feed-empty", class: "empty" }, isFiltered ? h("p", null, "Nothing fits the filter.")
         : h("p", null, "Nothing has happened since this page was opened. Push a task: ", h("code", null, 'hub push alice "say hello" --watch'))),
       shown.value.length > 0 && h("div", { key: "rows", class: "feed-box" },
-        h(VirtualList, { elementId: "feed", name: "feed", items: shown.value, height: rowHeight, row: (/** @type {Line} */ line) => h(Row, { line, name: line.task_id ? cut(describe(line.task_id), WORDS_MAX) : "" }), id: (/** @type {Line} */ line) => line.n, label: "Events, newest first", pin: "start", onaway: (/** @type {boolean} */ away) => { isAway.value = away; } })));
+        h(VirtualList, { elementId: "feed", name: "feed", items: shown.value, height: rowHeight, row: (/** @type {Line} */ line) => h(Row, { line, name: line.task_id ? cut(describe(line.task_id), WORDS_MAX) : "" }), id: (/** @type {Line} */ line) => line.n, label: "Events, newest first", pin: "start", onaway: (/** @type {boolean} */ away) => { isAway.value = away; } }),
+        isAway.value && h("button", { type: "button", id: "resume", class: "button primary", onclick: goOn }, fresh.value ? `${count(fresh.value)} new` : "Newest")));
   };
 }
 
