@@ -116,12 +116,12 @@ def test_a_question_that_the_api_does_not_answer_is_found(tmp_path: Path) -> Non
         assert any(said in fault for fault in mine), f"{asked}: {mine}"
 
 
-def test_a_module_is_found_by_the_address_under_which_the_hub_serves_it(tmp_path: Path) -> None:
+def test_a_module_knows_the_types_of_what_it_imports(tmp_path: Path) -> None:
     folder = tmp_path / "lib"
     folder.mkdir()
     (tmp_path / "one.js").write_text("export const one = 1;\n")
     (folder / "two.js").write_text(
-        'import { one } from "/web/one.js";\n/** @type {string} */\nexport const two = one;\n'
+        'import { one } from "../one.js";\n/** @type {string} */\nexport const two = one;\n'
     )
     assert "Type 'number' is not assignable to type 'string'" in check(tmp_path).stderr
 
