@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
+from hub.core.endings import EVENT_OF
 from hub.web.pages import FIRST_STYLES, PAGES, build_site, graph_of, resolved
-from tests.hub.conftest import RunningHub
+from tests.hub.conftest import ROOT, RunningHub
 
 FIRST_PAINT_BYTES_MAX: Final = 100_000
 """The shell and everything that it names, as sent: a second on a slow mobile line."""
@@ -127,3 +128,13 @@ def test_both_ways_to_a_light_page_say_the_same() -> None:
     lists = re.findall(r"color-scheme: light;\s*([^}]+)\}", text_of("css/tokens.css"))
     assert len(lists) == 2
     assert re.sub(r"\s+", " ", lists[0]) == re.sub(r"\s+", " ", lists[1])
+
+
+def test_the_page_knows_where_a_task_stands_after_each_event_that_moves_one() -> None:
+    """The counters and lanes follow the feed; an event that it does not know would leave them wrong."""
+    core = "\n".join(path.read_text() for path in (ROOT / "hub" / "core").glob("*.py"))
+    moving = set(re.findall(r'event="([a-z_]+)"', core)) | set(EVENT_OF.values())
+    assert len(moving) > 10
+    table = text_of("lib/store.js").split("STATE_AFTER = {")[1].split("};")[0]
+    known = set(re.findall(r"([a-z_]+): \"", table))
+    assert moving - known == {"task_done", "task_input"}, "these leave a task where it is"
