@@ -113,6 +113,7 @@ def first_screen(output: Output, settings: Settings, address: str, life: Life) -
   The page         {here}/
   An agent         sidecar connect --agent-id alice
   A task for it    hub push alice "say hello" --watch
+  A crew to try    sidecar connect --agent-id crew --plugins shipped --model offline
   The same over HTTP
     curl -H 'Authorization: Bearer <token>' -H 'Content-Type: application/json' \\
       -d '{{"agent_id":"alice","description":"say hello"}}' {here}/api/admin/push-task

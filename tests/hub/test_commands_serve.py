@@ -51,6 +51,7 @@ async def test_the_first_start_shows_a_token_once_and_how_to_go_on() -> None:
         f"{url}/",
         "sidecar connect --agent-id alice",
         'hub push alice "say hello" --watch',
+        "sidecar connect --agent-id crew --plugins shipped --model offline",
         "curl ",
     ):
         assert step in first.err

@@ -51,6 +51,11 @@ async def test_a_stranger_gets_from_an_empty_folder_to_finished_work_on_the_page
     finished = page.locator("#feed li", has_text="task_complete")
     await stranger.sees(finished, "the end of the task in the feed")
     await expect(finished).to_contain_text("say hello")
+
+    crewing = await stranger.read(serving, r"(sidecar connect .*--plugins.*)")
+    crew = await stranger.type(crewing.strip())
+    name = await stranger.read(crew, r"sidecar `(\S+)` works")
+    await stranger.sees(page.locator("#fleet").get_by_text(name, exact=True), "the crew's agent on Live")
     stranger.write()
     await visit.close()
     assert not complaints.heard

@@ -12,6 +12,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import struct
 import sys
 import termios
@@ -148,7 +149,7 @@ class Stranger:
         """Ctrl-C in every terminal, the newest first; whatever does not go then is ended."""
         for screen in reversed(self._screens):
             if screen.process.returncode is None:
-                screen.type("\x03")
+                screen.process.send_signal(signal.SIGINT)
                 try:
                     async with asyncio.timeout(30):
                         await screen.process.wait()
