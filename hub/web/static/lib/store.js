@@ -15,6 +15,7 @@ const TASKS_MAX = 5_000;          // of the newest; all of them are on the Tasks
 const LINES_MAX = 2_000;          // of the feed; older ones are in each task's own history
 const TASKS_ASKED = 100;
 const ASK_PAUSE_MS = 2_000;       // the least time between two questions of the same kind
+const SLOW_MS = 400;
 const ANEW_MS = 60_000;           // what deltas cannot know drifts no longer than this
 const ONE_BY_ONE_MAX = 5;         // more changed agents than this are asked for as one list
 const DESCRIPTION_MAX = 200;
@@ -54,6 +55,8 @@ let isCountStale = false;
 let hasUnknown = false;
 let isFleetStale = false;
 let hasMoved = false;
+let slowAt = 0;
+let slow = /** @type {any} */ (null);
 /** @type {Map<string, { at: number, timer: any, again: boolean }>} */
 const asked = new Map();
 /** @type {(() => void) | null} */
@@ -159,14 +162,28 @@ function hear(lines) {
     let hasCounted = false;
     for (const line of lines) hasCounted = hearOne(line, before) || hasCounted;
     if (hasCounted) counters.value = before;
-    if (hasMoved) { hasMoved = false; fleet.value = fleet.peek().map((one) => agents.get(one.agent_id) ?? one); }
     keepFeed(lines);
-    tasksChanged.value += 1;
-    lanesChanged.value += 1;
   });
+  slowly();
   if (isCountStale) { isCountStale = false; soon("counters", askCounters); }
   if (hasUnknown) soon("tasks", askTasks);
   if (isFleetStale || staleAgents.size) soon("agents", askAgents);
+}
+
+/** What is drawn large, and read by eye only, follows the stream a few times a second, not at every frame. */
+function slowly() {
+  if (slow) return;
+  const wait = Math.max(0, slowAt + SLOW_MS - performance.now());
+  slow = setTimeout(() => {
+    slow = null;
+    slowAt = performance.now();
+    if (!close) return;
+    batch(() => {
+      if (hasMoved) { hasMoved = false; fleet.value = fleet.peek().map((one) => agents.get(one.agent_id) ?? one); }
+      tasksChanged.value += 1;
+      lanesChanged.value += 1;
+    });
+  }, wait);
 }
 
 /** @param {Line} line @param {Record<string, number>} counts @returns {boolean} whether a counter has changed */

@@ -17,6 +17,7 @@ const FRESH_MS = 10_000;          // how long the lag of the last line is worth 
 const PAUSE_FIRST_MS = 500;
 const PAUSE_MAX_MS = 10_000;
 const WAITING_MAX = 5_000;        // lines that wait to be shown; more in one frame are left out, and the feed says so
+const SHOW_MS = 100;              // the least time between two showings: nobody reads faster, and each one is painted
 const WATCH_MS = 2_000;
 
 /** @type {import("./signal.js").Signal<Lamp>} */
@@ -37,6 +38,7 @@ let lagMs = /** @type {number | null} */ (null);
 let link = "off";                 // what the reading tab says of its connection: off, opening, live
 let linkText = "";
 let counted = 0;
+let hasOthers = false;            // does any other tab listen? A copy for nobody is work for nothing
 /** @type {AbortController | null} */
 let open = null;
 /** @type {BroadcastChannel | null} */
@@ -44,7 +46,7 @@ let channel = null;
 /** @type {(() => void) | null} */
 let hurry = null;
 
-/** Be called with the new lines, at most once a frame. @param {(lines: Line[]) => void} act @returns {() => void} */
+/** Be called with the new lines, at most ten times a second. @param {(lines: Line[]) => void} act @returns {() => void} */
 export function listen(act) {
   listeners.add(act);
   return () => listeners.delete(act);
@@ -76,7 +78,10 @@ function take(lines, from) {
   }
   if (waiting.length > WAITING_MAX) waiting = [remark("gap", { reason: "too many at once" }), ...waiting.slice(-WAITING_MAX + 1)];
   if (document.hidden) show();
-  else if (!isAsked && waiting.length) { isAsked = true; requestAnimationFrame(() => { isAsked = false; show(); }); }
+  else if (!isAsked && waiting.length) {
+    isAsked = true;
+    setTimeout(() => requestAnimationFrame(() => { isAsked = false; show(); }), Math.max(0, shownAt + SHOW_MS - Date.now()));
+  }
 }
 
 /** @param {string} event @param {any} payload @returns {Line} */
@@ -87,7 +92,8 @@ function show() {
   waiting = [];
   if (!lines.length) return;
   const last = lines[lines.length - 1];
-  if (last.event !== "gap") { lagMs = Math.max(0, hubNow() - last.timestamp); shownAt = Date.now(); }
+  shownAt = Date.now();
+  if (last.event !== "gap") lagMs = Math.max(0, hubNow() - last.timestamp);
   for (const act of listeners) { try { act(lines); } catch (error) { reportError(error); } }      // one view's fault is not the others'
   judge();
 }
@@ -118,7 +124,8 @@ function say(state, text) {
 /** @param {MessageEvent} event */
 function hearTab(event) {
   const said = event.data;
-  if (isLeader.peek()) { if (said?.kind === "hello") say(link, linkText); return; }
+  if (isLeader.peek()) { if (said?.kind === "hello") { hasOthers = true; say(link, linkText); } return; }
+  if (said?.kind === "who") channel?.postMessage({ kind: "hello" });
   if (said?.kind === "lines") { link = "live"; heardAt = Date.now(); take(said.lines, said.from); }
   if (said?.kind === "alive") heardAt = Date.now();
   if (said?.kind === "link") {
@@ -136,6 +143,8 @@ function hearTab(event) {
 async function lead(stop) {
   let pause = PAUSE_FIRST_MS;
   isLeader.value = true;
+  hasOthers = false;
+  channel?.postMessage({ kind: "who" });
   while (!stop.aborted) {
     const began = Date.now();
     let wait = 0;
@@ -182,7 +191,8 @@ async function read(stop) {
       heardAt = Date.now();
       const from = cursor.peek();
       const lines = parse(/** @type {any} */ (value));
-      if (lines.length) { channel?.postMessage({ kind: "lines", lines, from }); take(lines, null); } else channel?.postMessage({ kind: "alive" });
+      if (hasOthers) channel?.postMessage(lines.length ? { kind: "lines", lines, from } : { kind: "alive" });
+      if (lines.length) take(lines, null);
     }
   } finally {
     clearInterval(quiet);
