@@ -12,6 +12,7 @@ from hub.core.explaining import Explanation
 from hub.core.task import Task
 from hub.ports import CommittedEvent
 from hub.store.queries import LogLine
+from protocol.frames import Resting
 
 
 class StatusView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,6 +145,12 @@ class AgentView(Struct, frozen=True, kw_only=True):
     version: int | None
     slots: int
     free_slots: int
+    slot_kinds: dict[str, int]
+    free_slot_kinds: dict[str, int]
+    resting: Resting | None
+    """Why it takes no new work, by its owner's own rules, and until when as far as that is known."""
+    quarantine_reason: str | None
+    quarantine_left_ms: int
     capabilities: tuple[str, ...]
     labels: dict[str, str]
     plugins: tuple[str, ...]
