@@ -164,10 +164,12 @@ class Office:
         return decision
 
     def _save(self, before: Task, after: Task, draft: Draft) -> Task:
-        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit."""
+        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit. What
+        has ever begun is not waited for any more (L18).
+        """
         after = replace(after, version=before.version + 1, updated_wall_ms=draft.now.wall_ms)
         if after.started_wall_ms is None and is_begun(after):
-            after = replace(after, started_wall_ms=draft.now.wall_ms)
+            after = replace(after, started_wall_ms=draft.now.wall_ms, start_by_ms=None)
         check_task(after)
         draft.changes.append(TaskSaved(after, before.version))
         if after.is_final and self.policy.has_streams:
