@@ -164,8 +164,8 @@ class Office:
         return decision
 
     def _save(self, before: Task, after: Task, draft: Draft) -> Task:
-        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit. What
-        has ever begun is not waited for any more (L18).
+        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit.
+        Nobody waits any more for the start of what has ever begun (L18).
         """
         after = replace(after, version=before.version + 1, updated_wall_ms=draft.now.wall_ms)
         if after.started_wall_ms is None and is_begun(after):
