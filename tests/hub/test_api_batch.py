@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.api.batch import CYCLE_SHOWN_MAX
+from hub.api.bodies_tasks import BATCH_TASKS_MAX
 from tests.hub.conftest import RunningHub
 from tests.hub.test_api_submit import connected
 
@@ -143,3 +144,19 @@ async def test_a_ref_has_its_limits_and_is_no_word_of_a_task_alone(running_hub: 
     async with running_hub.http() as http:
         alone = await http.post("/api/tasks", json=item("a"))
     assert alone.status_code == 201, "unknown fields are left alone, as ever"
+
+
+async def test_a_batch_as_long_as_may_be_is_read_in_one_go_however_it_hangs_together(
+    running_hub: RunningHub,
+) -> None:
+    """One circle through all of it, and one chain behind an item that is refused: neither is looked at again
+    for each of its items.
+    """
+    count = BATCH_TASKS_MAX
+    circle = await pushed(running_hub, *(item(f"n{n}", f"@n{(n + 1) % count}") for n in range(count)))
+    assert {one["code"] for one in circle} == {422}
+    await pushed(running_hub, item("holder", unique_key="u"))
+    behind = [item("first", unique_key="u"), *(item(None, "@first") for _ in range(count - 1))]
+    told = await pushed(running_hub, *behind)
+    assert told[0]["code"] == 409
+    assert {why(one)[3] for one in told[1:]} == {"The item @first was refused."}
