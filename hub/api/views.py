@@ -101,7 +101,10 @@ class ExplanationView(Struct, frozen=True, kw_only=True):
     task_id: str
     state: str
     reason: str
+    rule: str | None = None
+    """What keeps it from every agent, if something does."""
     wait_ms: int | None
+    waits_for: tuple[str, ...] = ()
     agents: tuple[ExclusionView, ...]
 
 
@@ -119,7 +122,9 @@ def view_explanation(task: Task, found: Explanation | None) -> ExplanationView:
         task_id=found.task_id,
         state=found.state,
         reason=found.reason,
+        rule=found.rule,
         wait_ms=found.wait_ms,
+        waits_for=found.waits_for,
         agents=tuple(ExclusionView(agent_id=one.agent_id, rule=one.rule) for one in found.agents),
     )
 

@@ -1,4 +1,4 @@
-"""`hub agents`: list, get, and the words that steer them.
+"""`hub agents`: list, get, explain, and the words that steer them.
 
 Owns how agents are shown. Steering is `fleet.py`'s.
 """
@@ -11,6 +11,7 @@ import click
 
 from console.output import words_of
 from hub.commands.fleet import WORDS, steering
+from hub.commands.idling import command as explain
 from hub.commands.options import hub_options, opened
 
 COLUMNS: Final = (
@@ -84,5 +85,6 @@ def get_agent(agent_id: str, **where: Any) -> None:
         output.table(visits, VISIT_COLUMNS)
 
 
+command.add_command(explain)
 for name, sentence in WORDS.items():
     command.add_command(steering(name, sentence))

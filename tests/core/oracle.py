@@ -144,6 +144,7 @@ class Oracle:
     def judge_fleet(self, seats: tuple[SeatView, ...]) -> None:
         board, now = self.stage.board, self.stage.now
         explained = board.explain_fleet(now)
+        assert explained is not None
         queued = [task for task in board.open_tasks() if task.state is State.QUEUED]
         begin = sum(self.may_begin(task) for task in queued)
         dependants = sum(bool(task.waits_for) for task in queued)
