@@ -160,10 +160,10 @@ class Board:
     ) -> None:
         """The ledger refused these: take its rows for true, and fall back to the marks that are durable."""
         office = self._office
-        for task_id in refused:
-            office.take_off(task_id)
-        for task in found:
-            office.take_off(task.task_id)
+        rows = {task.task_id: task for task in found}
+        for task_id in dict.fromkeys((*refused, *rows)):
+            office.take_off(task_id, rows.get(task_id))
+        for task in rows.values():
             office.put(task if task.is_final else reloaded(task, office.policy, now), now)
             if task.is_held and office.agent_of(task.holder) is None:
                 office.adrift[task.task_id] = None

@@ -213,11 +213,14 @@ class Office:
             self._seat(task.holder, task)
         self.put_in_line(task, now)
 
-    def take_off(self, task_id: TaskId) -> None:
-        """Forget a row, because the ledger says that it is otherwise."""
+    def take_off(self, task_id: TaskId, row: Task | None) -> None:
+        """Forget it, because the ledger says that it is otherwise. What was never written has not begun."""
         self.shelf.drop(task_id)
         task = self.tasks.get(task_id)
         if task is not None:
+            is_unwritten = row is None or row.generation < task.generation
+            if is_unwritten and task.spec.concurrency_key is not None:
+                self.rations.take_back(task.spec.concurrency_key, task_id)
             if task.holder is not None:
                 self._unseat(task.holder, task, None)
             self._drop(task)
