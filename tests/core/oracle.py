@@ -146,11 +146,11 @@ class Oracle:
         explained = board.explain_fleet(now)
         assert explained is not None
         queued = [task for task in board.open_tasks() if task.state is State.QUEUED]
-        begin = sum(self.may_begin(task) for task in queued)
+        later = sum(task.not_before_ms > now.ms and not task.waits_for for task in queued)
         dependants = sum(bool(task.waits_for) for task in queued)
         assert sum(explained.waiting.values()) == len(queued)
         assert explained.waiting["dependency"] == dependants
-        assert explained.waiting["in_line"] <= begin
+        assert explained.waiting["later"] == later
         idle = {seat.agent_id for seat in seats if seat.is_connected and has_free_slot(seat)}
         assert {one.agent_id for one in explained.agents} == idle
         for agent in explained.agents:
