@@ -69,6 +69,14 @@ async def test_a_watched_push_that_fails_ends_with_1(running_hub: RunningHub) ->
     assert "no luck" in said.out
 
 
+@pytest.mark.parametrize("fault", ["work", "infrastructure", "policy", "time", "person"])
+async def test_a_failure_is_told_with_whose_fault_it_was(running_hub: RunningHub, fault: str) -> None:
+    ending = {"type": "task_failed", "error": "no luck", "retryable": False, "fault": fault}
+    said = await pushed_and_watched(running_hub, "--no-json", ending=ending)
+    assert said.code == (124 if fault == "time" else 1)
+    assert f"fault: {fault}" in said.out
+
+
 async def test_a_watched_push_that_asks_something_ends_with_7_where_nobody_can_answer(
     running_hub: RunningHub,
 ) -> None:
