@@ -92,7 +92,7 @@ class Waiting:
         if task.spec.concurrency_key is None:
             self._stand(entry)
         else:
-            self._park(entry, self.rations.queue_for(entry))
+            self._park(entry)
 
     def leave(self, task_id: TaskId, *, is_served: bool = False) -> None:
         """It waits no more: it is given away, or over."""
@@ -108,8 +108,7 @@ class Waiting:
                 queue.delegate = None
                 self._unsettle(queue)
             else:
-                queue.unpark(entry)
-                self.parked -= 1
+                self._unpark(entry)
             self.rations.drop_empty(queue)
 
     def stir(self, task_id: TaskId) -> None:
@@ -199,26 +198,31 @@ class Waiting:
                 self._rise(self._entries[task_id])
 
     def _rise(self, entry: Entry) -> None:
-        queue, is_standing = entry.queue, entry.line is not None
+        is_standing = entry.line is not None
         if is_standing:
             self._unstand(entry)
-        elif queue is not None:
-            queue.unpark(entry)
-            self.parked -= 1
+        else:
+            self._unpark(entry)
         entry.level -= 1
         entry.is_in_turn = False
         self._arm(entry, entry.rise_ms)
         if is_standing:
             self._stand(entry)
-        elif queue is not None:
-            self._park(entry, queue)
+        else:
+            self._park(entry)
 
     # --- keys --------------------------------------------------------------------------------------------
 
-    def _park(self, entry: Entry, queue: Queue) -> None:
+    def _park(self, entry: Entry) -> None:
+        queue = self.rations.queue_for(entry)
         queue.park(entry, self._new_ticket())
         self.parked += 1
         self._unsettle(queue)
+
+    def _unpark(self, entry: Entry) -> None:
+        assert entry.queue is not None, "who waits and stands in no line is parked"
+        entry.queue.unpark(entry)
+        self.parked -= 1
 
     def _unsettle(self, queue: Queue) -> None:
         if not queue.is_unsettled:
@@ -253,8 +257,7 @@ class Waiting:
             self._recall(queue)
         barred = self.rations.why_not(best.spec, now_ms)
         if barred is None:
-            queue.unpark(best)
-            self.parked -= 1
+            self._unpark(best)
             queue.delegate = best
             self._stand(best)
         elif barred.opens_ms is not None:
