@@ -219,7 +219,7 @@ async def notices_of(
     """Whoever is told of events, awake whenever there are some."""
     notices = Notices(
         Webhooks(disk.ledger, disk.queries),
-        WebhookLog(disk.ledger, disk.queries),
+        WebhookLog(disk.ledger, disk.queries, kept_ms=settings.deliveries_kept_ms),
         disk.queries,
         clock,
         metrics,

@@ -83,9 +83,10 @@ class TryKept(Struct, frozen=True, kw_only=True):
 class WebhookLog:
     """Every read is bounded in rows and bytes."""
 
-    def __init__(self, ledger: SqliteLedger, queries: Queries) -> None:
+    def __init__(self, ledger: SqliteLedger, queries: Queries, *, kept_ms: int = LOG_KEPT_MS) -> None:
         self._ledger = ledger
         self._queries = queries
+        self._kept_ms = kept_ms
 
     async def page(
         self, webhook_id: str, *, state: str | None, cursor: str | None, limit: int = PAGE_ROWS_MAX
@@ -122,7 +123,7 @@ class WebhookLog:
     async def forget(self, wall_ms: int) -> int:
         """Let go of what is old or belongs to nobody any more; how many rows."""
         count = 0
-        for find, sql in forgotten(wall_ms - LOG_KEPT_MS):
+        for find, sql in forgotten(wall_ms - self._kept_ms):
             for _ in range(STEPS_MAX):
                 found = [row[0] for row in await self._queries.read_rows(find.limit(STEP_ROWS))]
                 if found:

@@ -26,6 +26,7 @@ from hub.store.retention import (
     forget_tasks,
 )
 from hub.store.task_filters import TaskFilter
+from hub.store.webhook_log import LOG_KEPT_MS
 from protocol.ids import TaskId
 from tests.store.workload import NOW, accepted, assigned, batch, completed, pushed, saved
 
@@ -127,6 +128,25 @@ async def test_each_kind_has_an_age_of_its_own(ledger: SqliteLedger, queries: Qu
         assert await keeper(ledger, queries, kept).prune(10) == nothing
 
 
+@pytest.mark.parametrize(("is_enabled", "left_over"), [(1, [4, 5, 6]), (0, [6])])
+async def test_what_a_webhook_has_still_to_be_given_stays_however_old_it_is(
+    ledger: SqliteLedger, queries: Queries, path: Path, is_enabled: int, left_over: list[int]
+) -> None:
+    """The log of events is its outbox: the newest that it was given is the last that may go."""
+    old = [EventLogged(event="note", timestamp=0, payload=Raw(b"{}")) for _ in range(6)]
+    await ledger.commit(batch(*old))
+    await ledger.write(
+        lambda connection: connection.execute(
+            "INSERT INTO webhooks (webhook_id, record, is_enabled, cursor, created_wall_ms)"
+            " VALUES ('slow', '{}', ?, 3, 0), ('quick', '{}', 1, 6, 0)",
+            (is_enabled,),
+        )
+    )
+    await keeper(ledger, queries, Kept.everything(HOUR_MS)).sweep()
+    assert [event.offset for event in await queries.events_after(0)] == left_over
+    assert backup.check(path) == []
+
+
 async def test_a_prune_says_when_there_is_more(
     ledger: SqliteLedger, queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,4 +185,5 @@ def test_the_settings_are_those_of_the_store_until_somebody_says_otherwise() -> 
     assert settings.free_bytes_min == FREE_BYTES_MIN
     assert (settings.talk_kept_ms, settings.events_kept_ms) == (kept.talk_ms, kept.events_ms)
     assert (settings.tasks_kept_ms, settings.runs_kept_ms) == (kept.tasks_ms, kept.runs_ms)
+    assert settings.deliveries_kept_ms == LOG_KEPT_MS
     assert RANGES["tasks_kept_ms"] == (AGE_MS_MIN, AGE_MS_MAX)
