@@ -21,8 +21,9 @@ from bench.dispatch import progress_to_watcher, push_to_assign
 from bench.echo import idle_latencies, round_trips
 from bench.idle import memory_of_idle
 from bench.lifecycles import Lifecycles, lifecycles
+from bench.matching import SHAPES, match_costs
 
-PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews")
+PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "matching")
 
 
 @dataclass(slots=True)
@@ -65,6 +66,9 @@ class Size:
     frames: int
     sidecars: int
     crews: int
+    agents: int
+    queues: tuple[int, ...]
+    matches: int
 
 
 FULL = Size(
@@ -76,8 +80,23 @@ FULL = Size(
     frames=20_000,
     sidecars=2_000,
     crews=10,
+    agents=1_000,
+    queues=(100, 1_000, 10_000, 100_000),
+    matches=200,
 )
-QUICK = Size(rounds=1, tasks=200, single_tasks=50, seconds=0.3, pushes=10, frames=500, sidecars=50, crews=1)
+QUICK = Size(
+    rounds=1,
+    tasks=200,
+    single_tasks=50,
+    seconds=0.3,
+    pushes=10,
+    frames=500,
+    sidecars=50,
+    crews=1,
+    agents=20,
+    queues=(20, 200),
+    matches=10,
+)
 
 
 def in_folder(measure: Callable[[Path], None]) -> None:
@@ -188,12 +207,28 @@ def measure_crews(figures: Figures, size: Size) -> None:
     in_folder(lambda folder: figures.add("sidecar after a crew", memory_of_a_sidecar(folder) / 1024, "MiB"))
 
 
+def measure_matching(figures: Figures, size: Size) -> None:
+    for shape in SHAPES:
+        for number in range(size.rounds):
+            note(f"matching, {shape}, round {number + 1} of {size.rounds}")
+            found = match_costs(shape, agents=size.agents, lengths=size.queues, times=size.matches)
+            medians = {length: statistics.median(seconds) * 1e6 for length, seconds in found.items()}
+            for length, median in medians.items():
+                figures.add(f"match, {shape}, {length:,} waiting", median, "us")
+            figures.add(
+                f"RATIO match, {shape}, dearest / cheapest length",
+                max(medians.values()) / min(medians.values()),
+                "(goal: at most 2)",
+            )
+
+
 MEASURES = {
     "lifecycles": measure_lifecycles,
     "dispatch": measure_dispatch,
     "progress": measure_progress,
     "idle": measure_idle,
     "crews": measure_crews,
+    "matching": measure_matching,
 }
 
 
