@@ -145,7 +145,9 @@ class Pass:
 
     def _look(self, line: Line) -> Iterator[tuple[TaskId, Agent]]:
         self._effort.looks += 1
-        entry = self._waiting.ready(line, self._now_ms)
+        front, entry = line.first(), self._waiting.ready(line, self._now_ms)
+        if entry is not front:
+            return  # who stood in front has gone back to its key: the line is stirred, and comes in its turn
         agent = None if entry is None else self._choose(line, entry)
         if entry is None or agent is None:
             return  # nobody for this line: it waits until an agent that could serve it has a slot
