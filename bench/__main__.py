@@ -21,8 +21,9 @@ from bench.dispatch import progress_to_watcher, push_to_assign
 from bench.echo import idle_latencies, round_trips
 from bench.idle import memory_of_idle
 from bench.lifecycles import Lifecycles, lifecycles
+from bench.matching import SHAPES, match_costs
 
-PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "page")
+PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "matching", "page")
 
 
 @dataclass(slots=True)
@@ -66,6 +67,9 @@ class Size:
     sidecars: int
     crews: int
     agents: int
+    matched_agents: int
+    queues: tuple[int, ...]
+    matches: int
     events_a_minute: int
     page_s: float
     page_warm_s: float
@@ -81,6 +85,9 @@ FULL = Size(
     frames=20_000,
     sidecars=2_000,
     crews=10,
+    matched_agents=1_000,
+    queues=(100, 1_000, 10_000, 100_000),
+    matches=200,
     agents=500,
     events_a_minute=10_000,
     page_s=300,
@@ -95,6 +102,9 @@ QUICK = Size(
     frames=500,
     sidecars=50,
     crews=1,
+    matched_agents=20,
+    queues=(20, 200),
+    matches=10,
     agents=50,
     events_a_minute=2_000,
     page_s=20,
@@ -210,6 +220,21 @@ def measure_crews(figures: Figures, size: Size) -> None:
     in_folder(lambda folder: figures.add("sidecar after a crew", memory_of_a_sidecar(folder) / 1024, "MiB"))
 
 
+def measure_matching(figures: Figures, size: Size) -> None:
+    for shape in SHAPES:
+        for number in range(size.rounds):
+            note(f"matching, {shape}, round {number + 1} of {size.rounds}")
+            found = match_costs(shape, agents=size.matched_agents, lengths=size.queues, times=size.matches)
+            medians = {length: statistics.median(seconds) * 1e6 for length, seconds in found.items()}
+            for length, median in medians.items():
+                figures.add(f"match, {shape}, {length:,} waiting", median, "us")
+            figures.add(
+                f"RATIO match, {shape}, dearest / cheapest length",
+                max(medians.values()) / min(medians.values()),
+                "(goal: at most 2)",
+            )
+
+
 def measure_page(figures: Figures, size: Size) -> None:
     from bench.page import figures_of, live_view
 
@@ -234,6 +259,7 @@ MEASURES = {
     "progress": measure_progress,
     "idle": measure_idle,
     "crews": measure_crews,
+    "matching": measure_matching,
     "page": measure_page,
 }
 

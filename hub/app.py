@@ -23,7 +23,7 @@ from hub.api.routes import routes
 from hub.api.session import Sessions
 from hub.api.throttle import Throttle
 from hub.audit import Audit
-from hub.auth import Authority, Role
+from hub.auth import Authority
 from hub.census import Cap, Trusted
 from hub.clock import HubClock
 from hub.core.board import Board
@@ -36,7 +36,7 @@ from hub.dispatcher import Dispatcher
 from hub.door import AgentDoor
 from hub.errors import Closing, ConfigurationError
 from hub.feed import Feed
-from hub.firststart import RENEWED, admin_of_start
+from hub.firststart import believe
 from hub.housekeeping import forget, watch_disk, watch_tokens, write_audit
 from hub.life import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORAGE, Life
 from hub.metrics import Metrics
@@ -95,10 +95,11 @@ def board_of(settings: Settings, loaded: Loaded, now: Now) -> Board:
     )
 
 
-def turns_of(settings: Settings, loaded: Loaded, now: Now) -> TurnsKept | None:
+def turns_of(settings: Settings, loaded: Loaded, now: Now, stack: AsyncExitStack) -> TurnsKept | None:
     if not settings.turns_bytes:
         return None
     turns = TurnsKept(settings.turns_file, settings.turns_bytes)
+    stack.callback(turns.close)
     turns.keep_start(policy_of(settings), loaded, now)
     return turns
 
@@ -218,7 +219,7 @@ async def notices_of(
     """Whoever is told of events, awake whenever there are some."""
     notices = Notices(
         Webhooks(disk.ledger, disk.queries),
-        WebhookLog(disk.ledger, disk.queries),
+        WebhookLog(disk.ledger, disk.queries, kept_ms=settings.deliveries_kept_ms),
         disk.queries,
         clock,
         metrics,
@@ -246,13 +247,10 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         authority = Authority(pepper, lambda: clock.now().wall_ms)
         tokens = Tokens(ledger)
         await believe(tokens, authority, life, clock, disk.audit)
-
         now = clock.now()
         loaded = await ledger.load(now)
         board = board_of(settings, loaded, now)
-        turns = turns_of(settings, loaded, now)
-        if turns is not None:
-            stack.callback(turns.close)
+        turns = turns_of(settings, loaded, now, stack)
         registry = registry_of(settings, clock, metrics, authority, disk.audit)
         feed = feed_of(settings, loaded, board, queries, clock, metrics)
         vault, face = Vault(), face_of(settings, board, metrics)
@@ -267,10 +265,8 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
         plugins, runs = PluginsKnown(settings.plugins, clock), RunQueries(queries)
         stack.callback(plugins.close)
         if face is not None:
-            fleet = FleetKnown(board, queries, plugins, clock)
-            face.open(
-                Outbox(ledger, queries), fleet, Inside(dispatcher, clock, vault, registry, runs), pepper
-            )
+            inside = Inside(dispatcher, clock, vault, registry, runs)
+            face.open(Outbox(ledger, queries), FleetKnown(board, queries, plugins, clock), inside, pepper)
             stack.push_async_callback(face.close)
         starting = starting_of(settings, clock, board, dispatcher, runs, plugins, vault)
         yield Parts(
@@ -301,32 +297,6 @@ async def parts_of(settings: Settings, life: Life) -> AsyncIterator[Parts]:
             webhooks=switchboard_of(settings, pepper, board, dispatcher, registry, clock),
             notices=await notices_of(settings, pepper, disk, feed, clock, metrics),
         )
-
-
-async def believe(tokens: Tokens, authority: Authority, life: Life, clock: HubClock, audit: Audit) -> None:
-    """Take all valid tokens into memory; let in whoever has started this hub, if no token of theirs does.
-
-    Whoever may start a hub owns its ledger and its pepper: a token gives them nothing that they have not.
-    """
-    wall_ms = clock.now().wall_ms
-    authority.replace_all(await tokens.load())
-    if await tokens.is_first_start():
-        life.first_token, record = admin_of_start(authority, wall_ms)
-    elif life.operator_token is not None and not is_admin(authority, life.operator_token):
-        life.renewed_token, record = admin_of_start(authority, wall_ms, RENEWED)
-        # The one before is lost with its file: a hub that loses it at every start must not hoard them.
-        lost = [old.token_id for old in authority.records() if old.label == RENEWED]
-        authority.drop(await tokens.revoke(lost))
-        audit.jot("token_renewed", RENEWED, f"{record.token_id} admin")
-    else:
-        return
-    await tokens.add(record)
-    authority.add(record)
-
-
-def is_admin(authority: Authority, token: str) -> bool:
-    who = authority.check(token)
-    return who is not None and who.role is Role.ADMIN
 
 
 @asynccontextmanager

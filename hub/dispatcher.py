@@ -282,6 +282,8 @@ class Dispatcher:
         kept = [one for one in again if one.asker is None and not isinstance(one.event, TimePassed)]
         if kept:
             self._ask_again(kept)
+        # With nothing to try again no commit would ever say that there is room: the next look does.
+        self._is_waiting_for_room = bool(kept)
         if not full.is_for_pushes_only:
             begun_ms = self._clock.now_ms()
             await self._clock.sleep_until(begun_ms + FULL_RETRY_MS)

@@ -72,6 +72,13 @@ class Metrics:
             "hub_feed_catch_ups", "Watchers that fell behind and read from the log.", registry=r
         )
         self.feed_gaps = Counter("hub_feed_gaps", "Gaps said to watchers.", registry=r)
+        self._count_neighbours()
+        self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
+        Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)
+
+    def _count_neighbours(self) -> None:
+        """What stands between this hub and those it tells: Redis, and webhooks."""
+        r = self.registry
         self.redis_up = Gauge("hub_redis_up", "1 while the Redis of the settings answers.", registry=r)
         self.outbox_letters = Gauge("hub_outbox_letters", "Endings that Redis has not heard.", registry=r)
         self.letters = Counter("hub_letters", "Endings that were told to Redis.", ["outcome"], registry=r)
@@ -87,8 +94,6 @@ class Metrics:
         self.webhook_pending = Gauge(
             "hub_webhook_pending", "Deliveries that webhooks still have to get.", registry=r
         )
-        self.insecure = Gauge("hub_insecure", "1: plain http is served beyond this machine.", registry=r)
-        Gauge("hub_build_info", "1, with the version.", ["version"], registry=r).labels(version).set(1)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

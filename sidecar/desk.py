@@ -316,7 +316,12 @@ class Desk:
             self._stop(hand.running, reason, grace_ms)
         elif hand is not None and hand.waiting is not None and hand.waiting.generation == generation:
             self._drop_waiting(hand)
-        # Otherwise it is over: its ending was said, or has its receipt.
+        elif reason == "cancel" and generation == top.generation and self._is_free_to_say(task_id):
+            # Its ending has its receipt, and the hub does not have it: it has refused it, or lost it.
+            self._draft.note(never_ran(task_id, generation))
+
+    def _is_free_to_say(self, task_id: TaskId) -> bool:
+        return not self._is_storage_full and not self._memory.awaits_receipt(task_id)
 
     def _stop(self, run: Run, reason: StopReason, grace_ms: int) -> None:
         if run.stop_reason is None or reason == "cancel":

@@ -7,10 +7,8 @@ starts, and never reads a clock, a file or the machine. What follows from a rule
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
-from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -51,6 +49,17 @@ class BadRule(ValueError):
     """A rule that cannot be read; the sentence quotes it."""
 
 
+class OnTheWall(NamedTuple):
+    """What a clock on the wall shows: the day of the week (Monday is 0), and minutes since midnight."""
+
+    day: int
+    minute: int
+
+
+Local: TypeAlias = Callable[[int], OnTheWall]
+"""From unix milliseconds to the wall; `wall.py` makes it."""
+
+
 class QuietHours(NamedTuple):
     """A window of the wall's clock. `days` are those on which it begins; it may go over midnight."""
 
@@ -59,9 +68,9 @@ class QuietHours(NamedTuple):
     """Minutes after midnight."""
     end: int
 
-    def holds(self, moment: datetime) -> bool:
+    def holds(self, moment: OnTheWall) -> bool:
         """Whether it is quiet at this moment, by the clock that a person on the spot would look at."""
-        minute, day = moment.hour * 60 + moment.minute, moment.weekday()
+        day, minute = moment
         if self.begin < self.end:
             return day in self.days and self.begin <= minute < self.end
         yesterday = (day - 1) % 7
@@ -107,8 +116,8 @@ class HouseRules(Struct, frozen=True, kw_only=True):
     run_ms_max: int = 0
     load_max: float = 0.0
     """Load average per core."""
-    zone: tzinfo | None = None
-    """None: the machine's own, as its C library knows it."""
+    local: Local | None = None
+    """Where there are quiet hours: whose clock is meant."""
 
     @property
     def has_any(self) -> bool:
@@ -122,7 +131,9 @@ class HouseRules(Struct, frozen=True, kw_only=True):
 
     def is_quiet(self, wall_ms: int) -> bool:
         """Whether any window holds now."""
-        moment = datetime.fromtimestamp(wall_ms / 1000, self.zone)
+        if self.local is None:
+            return False
+        moment = self.local(wall_ms)
         return any(window.holds(moment) for window in self.quiet)
 
     def quiet_until(self, wall_ms: int) -> int | None:
@@ -149,35 +160,3 @@ class HouseRules(Struct, frozen=True, kw_only=True):
                 return Resting(reason=reason, until=starts[-limit] + window_ms)
         bound = self.load_max * (LOAD_BACK if was_loaded else 1.0)
         return Resting(reason="load") if self.load_max and load > bound else None
-
-
-def zone_named(name: str) -> tzinfo | None:
-    """The time zone of a name from the tz database; None for the machine's own."""
-    if not name:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
-        raise BadRule(f"`{name}` is no time zone: write for example Europe/Berlin") from error
-
-
-def rules_of(
-    *,
-    quiet: Sequence[str] = (),
-    runs_per_hour: int = 0,
-    runs_per_day: int = 0,
-    run_minutes_max: int = 0,
-    load_max: float = 0.0,
-    time_zone: str = "",
-) -> HouseRules:
-    """Rules from the words of settings."""
-    if len(quiet) > QUIET_HOURS_MAX:
-        raise BadRule(f"{len(quiet)} windows of quiet hours, and at most {QUIET_HOURS_MAX} are looked at")
-    return HouseRules(
-        quiet=tuple(quiet_hours(one) for one in quiet),
-        runs_per_hour=runs_per_hour,
-        runs_per_day=runs_per_day,
-        run_ms_max=int(timedelta(minutes=run_minutes_max).total_seconds() * 1000),
-        load_max=load_max,
-        zone=zone_named(time_zone),
-    )

@@ -166,10 +166,11 @@ class Memory:
                 return
             del self.tops[oldest]
             # The bound alone never meets an unreceipted fact: those are far fewer, and at the young end.
-            if oldest in self.live or (is_old and self._awaits_receipt(oldest)):
+            if oldest in self.live or (is_old and self.awaits_receipt(oldest)):
                 self.tops[oldest] = Top(top.generation, wall_ms)
 
-    def _awaits_receipt(self, task_id: TaskId) -> bool:
+    def awaits_receipt(self, task_id: TaskId) -> bool:
+        """Whether something was said of it that the hub has not answered yet."""
         return any(fact.frame.task_id == task_id for fact in self.facts.values())
 
     def _renumber(self, first: Seq) -> None:

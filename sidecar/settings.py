@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from protocol import limits
 from sidecar.errors import SettingsError
-from sidecar.house_rules import LOAD_MAX, RUN_MINUTES_MAX, RUNS_MAX, BadRule, HouseRules, rules_of
+from sidecar.house_rules import LOAD_MAX, RUN_MINUTES_MAX, RUNS_MAX, BadRule, HouseRules
+from sidecar.wall import rules_of
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
     "slots": (1, limits.SLOTS_MAX),

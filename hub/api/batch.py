@@ -94,23 +94,24 @@ class Batch:
         return [self.items[number] for number in done]
 
     def _refuse_cycles(self, sorted_numbers: frozenset[int]) -> None:
-        left = [item for item in self.items if item.number not in sorted_numbers]
-        for item in left:
-            cycle = self._cycle_from(item, sorted_numbers)
-            said = " -> ".join(cycle[:CYCLE_SHOWN_MAX]) + (" -> …" if len(cycle) > CYCLE_SHOWN_MAX else "")
-            item.refuse(invalid_field("depends_on", "cycle", f"These wait for one another: {said}."))
+        for item in self.items:
+            if item.number not in sorted_numbers:
+                said = " -> ".join(self._way_round(item, sorted_numbers))
+                item.refuse(invalid_field("depends_on", "cycle", f"These wait for one another: {said}."))
 
-    def _cycle_from(self, item: Item, sorted_numbers: frozenset[int]) -> list[str]:
-        """Whoever cannot be sorted waits for another of that kind; following them leads round."""
-        way: dict[str, None] = {}
-        ref = item.ref or ""
+    def _way_round(self, item: Item, sorted_numbers: frozenset[int]) -> list[str]:
+        """Whoever cannot be sorted waits for another of that kind; following them leads round. Only so many
+        steps are taken: a batch may be one long circle.
+        """
+        way = [item.ref or ""]
         here = item
-        while ref not in way:
-            way[ref] = None
+        while len(way) < CYCLE_SHOWN_MAX:
             ref = next(ref for ref in here.refs if self._is_left(ref, sorted_numbers))
             here = self.by_ref[ref]
-        names = list(way)
-        return [REF_MARK + name for name in (*names[names.index(ref) :], ref)]
+            if ref in way:
+                return [REF_MARK + name for name in (*way[way.index(ref) :], ref)]
+            way.append(ref)
+        return [*(REF_MARK + name for name in way), "…"]
 
     def _is_left(self, ref: str, sorted_numbers: frozenset[int]) -> bool:
         return ref in self.by_ref and self.by_ref[ref].number not in sorted_numbers
@@ -146,16 +147,16 @@ class Batch:
             else:
                 yield item
 
-    def hear(self, item: Item, reply: Reply) -> None:
-        """A dependency that the board does not know was an item that it has refused."""
-        item.reply = reply
-        if isinstance(reply, Refusal) and reply.kind is RefusalKind.DEPENDENCY_NOT_FOUND:
-            refs = {other.event.task_id: ref for ref, other in self.by_ref.items() if other.event is not None}
-            ref = refs.get(reply.task_id or TaskId(""))
-            if ref is not None:
-                item.refuse(
-                    invalid_field("depends_on", "not_found", f"The item {REF_MARK}{ref} was refused.")
-                )
+    def hear(self, replies: Iterable[tuple[Item, Reply]]) -> None:
+        """What came of each. A dependency that the board does not know was an item that it has refused."""
+        refs = {other.event.task_id: ref for ref, other in self.by_ref.items() if other.event is not None}
+        for item, reply in replies:
+            item.reply = reply
+            if isinstance(reply, Refusal) and reply.kind is RefusalKind.DEPENDENCY_NOT_FOUND:
+                ref = refs.get(reply.task_id or TaskId(""))
+                if ref is not None:
+                    said = f"The item {REF_MARK}{ref} was refused."
+                    item.refuse(invalid_field("depends_on", "not_found", said))
 
 
 async def create_batch(call: Call) -> Told:
@@ -164,8 +165,7 @@ async def create_batch(call: Call) -> Told:
     batch = Batch([Item(number, raw) for number, raw in enumerate(sent.tasks)])
     asked = list(batch.ask(call, batch.in_order()))
     replies = await call.ask_all([item.event for item in asked if item.event is not None]) if asked else ()
-    for item, reply in zip(asked, replies, strict=True):
-        batch.hear(item, reply)
+    batch.hear(zip(asked, replies, strict=True))
     items = [item.told() for item in batch.items]
     pushed = [str(item["task_id"]) for item in items if item["code"] == 201]
     if pushed:

@@ -7,6 +7,7 @@ is in `bodies.py`. Never reads a request and never asks the board.
 from __future__ import annotations
 
 import hashlib
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -157,27 +158,29 @@ class BatchBody(Struct, frozen=True, kw_only=True):
 
 # --- the key of a body --------------------------------------------------------------------------------------
 
-FIRST_MEMBERS: Final = (
-    "description metadata priority assign_to needed_capabilities plugin inputs labels attempts_max timeout_ms"
-    " start_by run_at stream_id idempotency_key backoff unique_key depends_on"
-)
-FIRST_FIELDS: Final = (*FIRST_MEMBERS.split(), "agent_id", "queue")
-"""Fields that count also where they are absent. Later ones count where they are said: keys that an older hub
-has taken stay good."""
+FIRST_COUNT: Final = TaskBody.__struct_fields__.index("depends_on") + 1
+FIRST_FIELDS: Final = TaskBody.__struct_fields__[:FIRST_COUNT]
+LATER_FIELDS: Final = TaskBody.__struct_fields__[FIRST_COUNT:]
+"""The first ones count also where they are absent. Later ones count where they are said: keys that an older
+hub has taken stay good."""
 
-NOT_COUNTED: Final = frozenset({"idempotency_key", "ref"})
-"""Who repeats a request may name it otherwise."""
+first_of: Final = attrgetter(*FIRST_FIELDS)
+later_of: Final = attrgetter(*LATER_FIELDS)
 
 
 def fingerprint(body: PushTaskBody | TaskBody) -> str:
-    """What tells the same request from another one under the same key. The key itself does not count."""
-    said: dict[str, Any] = {}
-    for name in body.__struct_fields__:
-        value = None if name in NOT_COUNTED else getattr(body, name)
-        if value is not None or name in FIRST_FIELDS:
-            said[name] = value
-    kind = PushTaskBody if isinstance(body, PushTaskBody) else TaskBody
-    return hashlib.sha256(kind.__name__.encode() + msgspec.json.encode(said)).hexdigest()
+    """What tells the same request from another one under the same key. The key itself does not count, nor
+    does the `ref` of a batch: who repeats a request may name it otherwise.
+    """
+    if isinstance(body, PushTaskBody):
+        said = msgspec.json.encode(msgspec.structs.replace(body, idempotency_key=None))
+        return hashlib.sha256(PushTaskBody.__name__.encode() + said).hexdigest()
+    members = dict(zip(FIRST_FIELDS, first_of(body), strict=True))
+    members["idempotency_key"] = None
+    for name, value in zip(LATER_FIELDS, later_of(body), strict=True):
+        if value is not None:
+            members[name] = value
+    return hashlib.sha256(TaskBody.__name__.encode() + msgspec.json.encode(members)).hexdigest()
 
 
 # --- specs --------------------------------------------------------------------------------------------------
@@ -218,20 +221,24 @@ def checked_backoff(body: BackoffBody | None) -> Backoff | None:
 
 def checked_rate(body: TaskBody) -> Rate | None:
     """A limit and a rate are those of a key."""
-    for field in ("limit", "rate"):
-        if getattr(body, field) is not None and body.concurrency_key is None:
-            raise invalid_field(field, "invalid", "It needs a concurrency_key: of what is this the limit?")
+    if body.limit is None and body.rate is None:
+        return None
+    if body.concurrency_key is None:
+        field = "limit" if body.rate is None else "rate"
+        raise invalid_field(field, "invalid", "It needs a concurrency_key: of what is this the limit?")
     return None if body.rate is None else Rate(count=body.rate.count, per_ms=body.rate.per_ms)
 
 
 def checked_dependencies(named: tuple[str, ...] | None) -> tuple[TaskId, ...]:
     """Task ids, each once. References are for the items of a batch, and resolved by then."""
-    for name in named or ():
+    if not named:
+        return ()
+    for name in named:
         if name.startswith(REF_MARK):
             raise invalid_field(
                 "depends_on", "not_found", f"{name} names an item of a batch, and this is none."
             )
-    return tuple(TaskId(name) for name in dict.fromkeys(named or ()))
+    return tuple(TaskId(name) for name in dict.fromkeys(named))
 
 
 def spec_of_push(body: PushTaskBody, *, key: str | None, by: str, wall_ms: int, trace: str | None) -> Spec:

@@ -13,6 +13,7 @@ from hub.core.explaining import Explanation
 from hub.core.task import Task
 from hub.ports import CommittedEvent
 from hub.store.queries import LogLine
+from protocol.frames import Resting
 
 
 class StatusView(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,7 +102,10 @@ class ExplanationView(Struct, frozen=True, kw_only=True):
     task_id: str
     state: StateWord
     reason: str
+    rule: str | None = None
+    """What keeps it from every agent, if something does."""
     wait_ms: int | None
+    waits_for: tuple[str, ...] = ()
     agents: tuple[ExclusionView, ...]
 
 
@@ -119,7 +123,9 @@ def view_explanation(task: Task, found: Explanation | None) -> ExplanationView:
         task_id=found.task_id,
         state=found.state,
         reason=found.reason,
+        rule=found.rule,
         wait_ms=found.wait_ms,
+        waits_for=found.waits_for,
         agents=tuple(ExclusionView(agent_id=one.agent_id, rule=one.rule) for one in found.agents),
     )
 
@@ -145,6 +151,12 @@ class AgentView(Struct, frozen=True, kw_only=True):
     version: int | None
     slots: int
     free_slots: int
+    slot_kinds: dict[str, int]
+    free_slot_kinds: dict[str, int]
+    resting: Resting | None
+    """Why it takes no new work, by its owner's own rules, and until when as far as that is known."""
+    quarantine_reason: str | None
+    quarantine_left_ms: int
     capabilities: tuple[str, ...]
     labels: dict[str, str]
     plugins: tuple[str, ...]

@@ -34,6 +34,12 @@ class UsageView(Struct, frozen=True, kw_only=True):
     cost: float | None
 
 
+class BackoffView(Struct, frozen=True, kw_only=True):
+    first_ms: int
+    max_ms: int
+    jitter: str
+
+
 class TaskView(Struct, frozen=True, kw_only=True):
     """A task as contracts §2 names it, older readers' `id` and `status` beside ours."""
 
@@ -80,7 +86,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     depends_on: tuple[str, ...]
     waits_for: tuple[str, ...]
     """Of the tasks it depends on, those that have not completed."""
-    backoff: Backoff | None
+    backoff: BackoffView | None
     timeout_ms: int | None
     accept_timeout_ms: int | None
     lease_ms: int | None
@@ -122,6 +128,12 @@ def view_usage(usage: Usage | None) -> UsageView | None:
     return UsageView(
         tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, model=usage.model, cost=usage.cost
     )
+
+
+def view_backoff(backoff: Backoff | None) -> BackoffView | None:
+    if backoff is None:
+        return None
+    return BackoffView(first_ms=backoff.first_ms, max_ms=backoff.max_ms, jitter=backoff.jitter)
 
 
 def answers_kept(task: Task) -> int:
@@ -174,7 +186,7 @@ def view_task(task: Task) -> TaskView:
         unique_key=spec.unique_key,
         depends_on=spec.depends_on,
         waits_for=task.waits_for,
-        backoff=spec.backoff,
+        backoff=view_backoff(spec.backoff),
         timeout_ms=spec.timeout_ms,
         accept_timeout_ms=spec.accept_ms,
         lease_ms=spec.lease_ms,

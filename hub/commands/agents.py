@@ -1,6 +1,6 @@
-"""`hub agents`: list, get, pause, resume, drain, disconnect.
+"""`hub agents`: list, get, explain, and the words that steer them.
 
-Owns the words of the group.
+Owns how agents are shown. Steering is `fleet.py`'s.
 """
 
 from __future__ import annotations
@@ -9,9 +9,23 @@ from typing import Any, Final
 
 import click
 
+from console.output import words_of
+from hub.commands.fleet import WORDS, steering
+from hub.commands.idling import command as explain
 from hub.commands.options import hub_options, opened
 
-COLUMNS: Final = ("agent_id", "state", "slots", "free_slots", "last_seen", "capabilities", "running_tasks")
+COLUMNS: Final = (
+    "agent_id",
+    "state",
+    "why",
+    "slots",
+    "free_slots",
+    "sdk",
+    "plugins",
+    "capabilities",
+    "last_seen",
+    "running_tasks",
+)
 VISIT_COLUMNS: Final = ("at", "version", "code", "side", "duration_ms", "reason")
 
 
@@ -26,7 +40,31 @@ def list_agents(**where: Any) -> None:
     """List every agent that ever connected."""
     output, client = opened(where)
     with client:
-        output.rows(client.get("/api/agents")["agents"], COLUMNS, key="agent_id")
+        agents = client.get("/api/agents")["agents"]
+    output.rows(agents if output.is_json else [shown(agent) for agent in agents], COLUMNS, key="agent_id")
+
+
+def shown(agent: dict[str, Any]) -> dict[str, Any]:
+    """As a line of a table: plugins with their versions, slots with their kinds, and why it rests."""
+    versions, kinds, free = agent["plugin_versions"], agent["slot_kinds"], agent["free_slot_kinds"]
+    return {
+        **agent,
+        "why": why(agent),
+        "plugins": [f"{name} {versions[name]}" if name in versions else name for name in agent["plugins"]],
+        "slots": " ".join([str(agent["slots"]), *(f"{kind}={kinds[kind]}" for kind in kinds)]),
+        "free_slots": " ".join([str(agent["free_slots"]), *(f"{kind}={free[kind]}" for kind in free)]),
+    }
+
+
+def why(agent: dict[str, Any]) -> str:
+    """Beside a state that somebody may wonder about."""
+    resting = agent["resting"]
+    if agent["state"] == "resting" and resting is not None:
+        until = resting.get("until")
+        return resting["reason"] if until is None else f"{resting['reason']} until {words_of(until, 'at')}"
+    if agent["state"] == "quarantined":
+        return f"{agent['quarantine_reason']}, {agent['quarantine_left_ms'] // 1000 + 1} s left"
+    return ""
 
 
 @command.command("get")
@@ -47,23 +85,6 @@ def get_agent(agent_id: str, **where: Any) -> None:
         output.table(visits, VISIT_COLUMNS)
 
 
-def steering(word: str, says: str) -> click.Command:
-    @click.command(word, help=says)
-    @click.argument("agent_id")
-    @hub_options
-    def steer(agent_id: str, **where: Any) -> None:
-        output, client = opened(where)
-        with client:
-            told = client.post(f"/api/agents/{agent_id}/{word}")
-            output.rows([told], ("agent_id", "status"), key="agent_id")
-
-    return steer
-
-
-for name, sentence in {
-    "pause": "Give an agent no new work.",
-    "resume": "Give a paused agent work again.",
-    "drain": "Let an agent finish what it has, then send it away.",
-    "disconnect": "Close an agent's connection; it may come back.",
-}.items():
+command.add_command(explain)
+for name, sentence in WORDS.items():
     command.add_command(steering(name, sentence))

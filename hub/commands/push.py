@@ -1,6 +1,7 @@
 """`hub push`: give an agent, or whoever can, something to do.
 
-Owns the way from words and options to the body of a push. Never knows how a task goes on: `watch` does.
+Owns the way from words and options to the body of a push; what may be asked of the queue is in `terms.py`.
+Never knows how a task goes on: `watch` does.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.output import Output
-from console.values import duration_ms, inputs_of, moment_ms, text_of
+from console.values import duration_ms, inputs_of, text_of
 from hub.commands.options import hub_options, opened
+from hub.commands.terms import term_options, terms_of
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient
@@ -21,31 +23,30 @@ if TYPE_CHECKING:
 @click.command("push")
 @click.argument("words", nargs=-1, required=True, metavar="[AGENT] TEXT")
 @click.option("--any", "to_any", is_flag=True, help="Whoever is free; leave AGENT out.")
-@click.option("--capability", "capabilities", multiple=True, help="Whoever can do this; leave AGENT out.")
 @click.option("--plugin", help="The plugin that shall do it.")
 @click.option("--input", "pairs", multiple=True, metavar="K=V", help="One input of the plugin.")
 @click.option("--inputs", "whole", metavar="JSON|@FILE", help="All inputs of the plugin.")
-@click.option(
-    "--priority",
-    type=click.Choice(["urgent", "high", "normal", "low"]),
-    help="Its place in line; as with --at, it waits if the agent is not connected.",
-)
 @click.option("--timeout", metavar="10m", help="How long one run may take.")
 @click.option("--attempts", type=click.IntRange(1, 100), help="How often to try.")
 @click.option("--key", help="Idempotency key: the same key never makes two tasks.")
-@click.option("--at", metavar="TIME", help="Not before this time.")
+@term_options
+@click.option("--lines", "by_line", is_flag=True, help="Each line of TEXT is a task of its own.")
 @click.option("--queue", is_flag=True, help="Wait for the agent if it is not connected.")
 @click.option(
     "--watch", "watch_it", is_flag=True, help="Follow it to its end; the exit code tells how it ended."
 )
 @hub_options
-def command(words: tuple[str, ...], watch_it: bool, **options: Any) -> None:
+def command(words: tuple[str, ...], watch_it: bool, by_line: bool, **options: Any) -> None:
     """Push a task. TEXT may be - for standard input or @file.
 
     \b
     hub push alice "summarise the news" --watch
     hub push --any @task.md --plugin daily-news-digest --input topics='["space"]'
+    hub push --any --lines - --label batch=monday < tasks.txt
     """
+    if by_line:
+        push_by_line(words, watch_it, options)
+        return
     path, body = request_of(words, options)
     output, client = opened(options)
     with client:
@@ -55,8 +56,22 @@ def command(words: tuple[str, ...], watch_it: bool, **options: Any) -> None:
             sys.exit(followed(client, output, told["task_id"]))
 
 
-def request_of(words: tuple[str, ...], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Where to post, and what: a task for one named agent now, or one that waits for whoever can."""
+def push_by_line(words: tuple[str, ...], watch_it: bool, options: dict[str, Any]) -> None:
+    if watch_it:
+        raise click.UsageError("--watch follows one task; with --lines there are many: hub watch.")
+    if options["unique_key"]:
+        raise click.UsageError("--unique-key is for one task; with --lines only the first could have it.")
+    from hub.commands.lines import push_lines, tasks_of
+
+    agent, body = task_of(words, options)
+    tasks = tasks_of(body.pop("description"), body | ({"assign_to": agent} if agent else {}))
+    output, client = opened(options)
+    with client:
+        push_lines(client, output, tasks)
+
+
+def task_of(words: tuple[str, ...], options: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Who shall do it, if somebody is named, and the task with all that was said of it."""
     open_to_all = options["to_any"] or bool(options["capabilities"])
     agent, text = split_words(words, open_to_all)
     body: dict[str, Any] = {
@@ -67,18 +82,16 @@ def request_of(words: tuple[str, ...], options: dict[str, Any]) -> tuple[str, di
         "attempts_max": options["attempts"],
         "idempotency_key": options["key"],
     }
-    path = "/api/tasks"
-    if open_to_all or options["priority"] or options["at"]:
-        body |= {
-            "assign_to": agent,
-            "needed_capabilities": list(options["capabilities"]) or None,
-            "priority": options["priority"],
-            "run_at": moment_ms(options["at"]) if options["at"] else None,
-        }
-    else:
-        path = "/api/admin/push-task"
-        body |= {"agent_id": agent, "queue": options["queue"] or None}
-    return path, {name: value for name, value in body.items() if value is not None}
+    body |= terms_of(options)
+    return agent, {name: value for name, value in body.items() if value is not None}
+
+
+def request_of(words: tuple[str, ...], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Where to post, and what: a task for one named agent now, or one that waits for whoever can."""
+    agent, body = task_of(words, options)
+    if agent is None or terms_of(options):
+        return "/api/tasks", body | ({"assign_to": agent} if agent else {})
+    return "/api/admin/push-task", body | {"agent_id": agent} | ({"queue": True} if options["queue"] else {})
 
 
 def split_words(words: tuple[str, ...], open_to_all: bool) -> tuple[str | None, str]:

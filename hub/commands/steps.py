@@ -118,6 +118,7 @@ def say_end(output: Output, task: dict[str, Any]) -> Exit:
     tone = "good" if code is Exit.COMPLETE else "bad"
     parts = [
         f"{output.paint(task['state'], tone)}  {task['task_id']}",
+        blame_of(task),
         time_of(task),
         tokens_of(task["usage"]),
     ]
@@ -127,6 +128,12 @@ def say_end(output: Output, task: dict[str, Any]) -> Exit:
     if task.get("result") is not None:
         say_result(output, task["result"])
     return code
+
+
+def blame_of(task: dict[str, Any]) -> str:
+    """Whose fault a failure was: of the work, of the machine, of a rule, of time, or of a person."""
+    fault = (task.get("ending") or {}).get("whose_fault")
+    return f"fault: {harmless(fault)}" if fault and task["state"] != "cancelled" else ""
 
 
 def time_of(task: dict[str, Any]) -> str:

@@ -141,7 +141,8 @@ def explain(task_id: str, **where: Any) -> None:
         output.record(found)
         return
     wait_s = {"wait": f"{found['wait_ms'] / 1000:.1f} s"} if found["wait_ms"] is not None else {}
-    output.fields({name: found[name] for name in ("task_id", "state", "reason")} | wait_s)
+    waits_for = {"waits_for": ", ".join(found["waits_for"])} if found["waits_for"] else {}
+    output.fields({name: found[name] for name in ("task_id", "state", "reason")} | wait_s | waits_for)
     if found["agents"]:
         output.table(found["agents"], ("agent_id", "rule"))
 

@@ -160,10 +160,10 @@ class Board:
     ) -> None:
         """The ledger refused these: take its rows for true, and fall back to the marks that are durable."""
         office = self._office
-        for task_id in refused:
-            office.take_off(task_id)
-        for task in found:
-            office.take_off(task.task_id)
+        rows = {task.task_id: task for task in found}
+        for task_id in dict.fromkeys((*refused, *rows)):
+            office.take_off(task_id, rows.get(task_id))
+        for task in rows.values():
             office.put(task if task.is_final else reloaded(task, office.policy, now), now)
             if task.is_held and office.agent_of(task.holder) is None:
                 office.adrift[task.task_id] = None
@@ -223,10 +223,13 @@ class Board:
             task, office.waiting, office.fleet, now.ms, is_hub_draining=office.is_draining
         )
 
-    def explain_fleet(self, now: Now, agent_id: AgentId | None = None) -> FleetExplanation:
-        """Why agents with a free slot idle: all of them, or this one."""
+    def explain_fleet(self, now: Now, agent_id: AgentId | None = None) -> FleetExplanation | None:
+        """Why agents with a free slot idle: all of them, or this one; None for one that is not known."""
         office = self._office
-        agents = office.fleet.agents.values() if agent_id is None else (office.fleet.agents[agent_id],)
+        known = office.fleet.agents
+        if agent_id is not None and agent_id not in known:
+            return None
+        agents = known.values() if agent_id is None else (known[agent_id],)
         return explaining.explain_fleet(
             agents, office.waiting, now.ms, views.count_waiting(office), is_hub_draining=office.is_draining
         )

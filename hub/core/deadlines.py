@@ -58,12 +58,12 @@ class Deadlines(Generic[Key]):
                 heappop(heap)
         return None
 
-    def pop_due(self, now_ms: int) -> list[Key]:
-        """Every key that is really due, earliest first. What is still due afterwards must be watched
-        again.
+    def pop_due(self, now_ms: int, most: int | None = None) -> list[Key]:
+        """Every key that is really due, or so many of them, earliest first. What is still due afterwards must
+        be watched again.
         """
-        due = []
-        while (next_ms := self.next_ms()) is not None and next_ms <= now_ms:
+        due: list[Key] = []
+        while len(due) != most and (next_ms := self.next_ms()) is not None and next_ms <= now_ms:
             _, key = heappop(self._heap)
             del self._ask_at[key]
             due.append(key)

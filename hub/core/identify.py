@@ -153,6 +153,8 @@ def take_link(office: Office, agent: Agent, event: AgentIdentified, draft: Draft
             hang_up_replaced(old_link, draft)
     office.fleet.by_link[sender.link_id] = agent
     agent.link_id, agent.version, agent.instance_id = sender.link_id, sender.version, sender.instance_id
+    if agent.boot_id not in ("", event.boot_id):
+        agent.is_asked_to_drain, agent.drain_due_ms = False, None  # it has left, as it was asked to
     agent.boot_id, agent.session_id = event.boot_id, event.session_id
     agent.name, agent.status = event.name or sender.agent_id, event.status
     agent.capabilities, agent.plugins = frozenset(event.capabilities), frozenset(event.plugins)

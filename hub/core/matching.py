@@ -4,8 +4,8 @@ Owns one synchronous pass over both, and the choice among the agents that fit. N
 
 After a pass nothing waits in line for an agent that is free and fits. So the next one looks only at lines
 with a new front (`stirred`) and at agents with a slot that was not free before (`hungry`), and for each agent
-only at the lines that one of its words leads to, best first. A task that nobody can take stands in nobody's way
-(L16), and what has changed nothing is not looked at again (L17).
+only at the lines that one of its words leads to, best first. A task that nobody can take stands in nobody's
+way (L16), and where nothing has changed nothing is looked at (L17).
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class Pass:
 
     def _look(self, line: Line) -> Iterator[tuple[TaskId, Agent]]:
         self._effort.looks += 1
-        entry = self._waiting.ready(line, self._now_ms)
+        front, entry = line.first(), self._waiting.ready(line, self._now_ms)
+        if entry is not front:
+            return  # who stood in front has gone back to its key: the line is stirred, and comes in its turn
         agent = None if entry is None else self._choose(line, entry)
         if entry is None or agent is None:
             return  # nobody for this line: it waits until an agent that could serve it has a slot

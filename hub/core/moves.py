@@ -129,8 +129,11 @@ def stay_lost(task: Task, lost: HolderLost, at: Moment) -> Decision:
 
 
 def resume(task: Task, back: HolderBack, at: Moment) -> Decision:
-    """T11: the same attempt goes on, and the answer that it may have missed is said again."""
+    """T11: the same attempt goes on, and the answer that it may have missed is said again. Of a run that is
+    over no progress is awaited: its result is on its way.
+    """
     is_begun = task.is_accepted or not back.has_result
+    is_silent = task.is_asking or back.has_result
     resumed = replace(
         task,
         state=State.INPUT_REQUIRED if task.is_asking else State.RUNNING,
@@ -139,7 +142,7 @@ def resume(task: Task, back: HolderBack, at: Moment) -> Decision:
         unaccepted=0 if is_begun else task.unaccepted,
         start_by_ms=None if is_begun else task.start_by_ms,
         run_due_ms=task.run_due_ms or run_due_ms(task, at),
-        progress_due_ms=None if task.is_asking else progress_due_ms(task, at),
+        progress_due_ms=None if is_silent else progress_due_ms(task, at),
     )
     return Decision(
         task=replace(resumed, timer=lease_timer(resumed, at)),

@@ -164,10 +164,12 @@ class Office:
         return decision
 
     def _save(self, before: Task, after: Task, draft: Draft) -> Task:
-        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit."""
+        """The row as it is now, and with its end the letters that say so: in one answer, so in one commit.
+        Nobody waits any more for the start of what has ever begun (L18).
+        """
         after = replace(after, version=before.version + 1, updated_wall_ms=draft.now.wall_ms)
         if after.started_wall_ms is None and is_begun(after):
-            after = replace(after, started_wall_ms=draft.now.wall_ms)
+            after = replace(after, started_wall_ms=draft.now.wall_ms, start_by_ms=None)
         check_task(after)
         draft.changes.append(TaskSaved(after, before.version))
         if after.is_final and self.policy.has_streams:
@@ -211,11 +213,14 @@ class Office:
             self._seat(task.holder, task)
         self.put_in_line(task, now)
 
-    def take_off(self, task_id: TaskId) -> None:
-        """Forget a row, because the ledger says that it is otherwise."""
+    def take_off(self, task_id: TaskId, row: Task | None) -> None:
+        """Forget it, because the ledger says that it is otherwise. What was never written has not begun."""
         self.shelf.drop(task_id)
         task = self.tasks.get(task_id)
         if task is not None:
+            is_unwritten = row is None or row.generation < task.generation
+            if is_unwritten and task.spec.concurrency_key is not None:
+                self.rations.take_back(task.spec.concurrency_key, task_id)
             if task.holder is not None:
                 self._unseat(task.holder, task, None)
             self._drop(task)

@@ -97,7 +97,7 @@ class Queue:
 class Key:
     """One concurrency key."""
 
-    __slots__ = ("begun", "begun_by", "holdings", "per_ms", "queues", "since_ms")
+    __slots__ = ("begun", "begun_by", "holdings", "queues", "since_ms")
 
     def __init__(self, since_ms: int | None) -> None:
         self.holdings: set[Hashable] = set()
@@ -105,8 +105,6 @@ class Key:
         self.begun: deque[int] = deque(maxlen=RATE_COUNT_MAX)
         self.begun_by: dict[TaskId, int] = {}
         """When the held ones began."""
-        self.per_ms = 0
-        """The longest window that anybody has asked for."""
         self.since_ms = since_ms
         """What began before is not known: it is taken for just used then."""
         self.queues: dict[Terms, Queue] = {}
@@ -118,19 +116,23 @@ class Key:
             return self.begun[-count] + rate.per_ms
         return 0 if self.since_ms is None else self.since_ms + rate.per_ms
 
-    def is_over(self, now_ms: int) -> bool:
+    def is_over(self, now_ms: int, longest_ms: int) -> bool:
         """Whether nothing that it remembers matters any more."""
-        return not self.begun or self.begun[-1] + self.per_ms <= now_ms
+        return not self.begun or self.begun[-1] + longest_ms <= now_ms
 
 
 class Rations:
     """All keys that somebody holds, waits for, or may not begin again yet."""
 
-    __slots__ = ("_idle", "_keys", "_since_ms", "_wake_ms", "_wakes", "freed")
+    __slots__ = ("_idle", "_keys", "_longest_ms", "_since_ms", "_wake_ms", "_wakes", "freed")
 
     def __init__(self, since_ms: int | None = None) -> None:
         """`since_ms`: a life of the hub begins, and what began in the one before is not known."""
         self._since_ms = since_ms
+        self._longest_ms = 0
+        """The longest window that anybody has asked for, of any key: who names a rate counts those that named
+        none, so what they began is remembered as long.
+        """
         self._keys: dict[str, Key] = {}
         self._idle: OrderedDict[str, None] = OrderedDict()
         self._wake_ms: dict[str, int] = {}
@@ -167,8 +169,6 @@ class Rations:
         if spec.concurrency_key is None:
             return
         key = self.key(spec.concurrency_key)
-        if spec.rate is not None:
-            key.per_ms = max(key.per_ms, spec.rate.per_ms)
         key.begun.append(now_ms)
         key.begun_by[task_id] = now_ms
 
@@ -198,7 +198,7 @@ class Rations:
         assert spec.concurrency_key is not None, "only what has a key is parked with it"
         key = self.key(spec.concurrency_key)
         if spec.rate is not None:
-            key.per_ms = max(key.per_ms, spec.rate.per_ms)
+            self._longest_ms = max(self._longest_ms, spec.rate.per_ms)
         owner = entry.task_id if entry.is_apart else None
         terms = Terms(entry.demand, owner, spec.limit, spec.rate)
         queue = key.queues.get(terms)
@@ -253,7 +253,7 @@ class Rations:
         looks = SWEEP_MAX
         while self._idle and looks:
             name = next(iter(self._idle))
-            if self._keys[name].is_over(now_ms):
+            if self._keys[name].is_over(now_ms, self._longest_ms):
                 self._forget(name)
             else:
                 self._idle.move_to_end(name)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from hub.core.office import Office
 from hub.core.runs import INNER_PREFIX
-from hub.core.seats import Agent
+from hub.core.seats import Agent, Run
 from hub.core.task import State
 from protocol.frames import Resting
 from protocol.ids import AgentId, InstanceId, TaskId
@@ -43,6 +43,8 @@ class SeatView(Struct, frozen=True, kw_only=True):
     sdk: str | None
     running_tasks: tuple[TaskId, ...]
     revoked_seats: int
+    revoked_runs: tuple[Run, ...]
+    """Called back, and perhaps still alive: each keeps its seat."""
     load: float | None
     connected_wall_ms: int | None
     seen_wall_ms: int
@@ -86,6 +88,7 @@ def view_agent(agent: Agent, now_ms: int) -> SeatView:
         sdk=agent.sdk,
         running_tasks=tuple(sorted(agent.held)),
         revoked_seats=len(agent.revoked),
+        revoked_runs=tuple(sorted(agent.revoked)),
         load=agent.load,
         connected_wall_ms=agent.connected_wall_ms if there else None,
         seen_wall_ms=agent.seen_wall_ms,

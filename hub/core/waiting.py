@@ -10,11 +10,12 @@ lines that it may serve, best first, and nobody looks through the others.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import Final
 
+from hub.core.deadlines import Deadlines
 from hub.core.demands import Demand, demand_of
 from hub.core.line import Entry, Group, Line, Ranked
 from hub.core.rations import Queue, Rations
@@ -24,6 +25,9 @@ from protocol.ids import TaskId
 
 RISES_MAX: Final = 1_000
 """Tasks that rise in one pass; who is left out rises in the next. A pass stays short after a long sleep."""
+
+AHEAD: Final = 1 << 60
+"""What comes back goes before those of the same age."""
 
 ADMISSIONS_MAX: Final = 1_000
 """Queues of keys that are settled in one pass: keys with more queues are worked off over several."""
@@ -56,8 +60,7 @@ class Waiting:
         self._tickets = 0
         self._entries: dict[TaskId, Entry] = {}
         self._lines: dict[tuple[Demand, TaskId | None], Line] = {}
-        self._rising: OrderedDict[TaskId, Entry] = OrderedDict()
-        """By the moment of their next rise: all wait equally long for it."""
+        self._rising: Deadlines[TaskId] = Deadlines(lambda task_id: self._entries[task_id].rise_ms)
         self._unsettled: deque[Queue] = deque()
         self.groups: dict[Group, list[Ranked]] = {}
         """Lines by what leads to them, best first."""
@@ -82,20 +85,21 @@ class Waiting:
         if task.task_id in self._entries:
             return
         self._arrivals += 1
-        entry = Entry(task, demand_of(task.spec), self._arrivals, is_apart=is_apart)
+        arrival = self._arrivals - AHEAD if task.generation else self._arrivals
+        entry = Entry(task, demand_of(task.spec), arrival, is_apart=is_apart)
         self._entries[task.task_id] = entry
         self._arm(entry, now_ms)
         if task.spec.concurrency_key is None:
             self._stand(entry)
         else:
-            self._park(entry, self.rations.queue_for(entry))
+            self._park(entry)
 
     def leave(self, task_id: TaskId, *, is_served: bool = False) -> None:
         """It waits no more: it is given away, or over."""
         entry = self._entries.pop(task_id, None)
         if entry is None:
             return
-        self._rising.pop(task_id, None)
+        self._rising.forget(task_id)
         queue = entry.queue
         if entry.line is not None:
             self._unstand(entry, is_served=is_served)
@@ -104,8 +108,7 @@ class Waiting:
                 queue.delegate = None
                 self._unsettle(queue)
             else:
-                queue.unpark(entry)
-                self.parked -= 1
+                self._unpark(entry)
             self.rations.drop_empty(queue)
 
     def stir(self, task_id: TaskId) -> None:
@@ -181,41 +184,45 @@ class Waiting:
 
     # --- ageing ------------------------------------------------------------------------------------------
 
-    def _arm(self, entry: Entry, now_ms: int) -> None:
+    def _arm(self, entry: Entry, from_ms: int) -> None:
         if entry.level > 0:
-            entry.rise_ms = now_ms + self._ageing_ms
-            self._rising[entry.task_id] = entry
+            entry.rise_ms = from_ms + self._ageing_ms
+            self._rising.watch(entry.task_id, entry.rise_ms)
 
     def age(self, now_ms: int) -> None:
         """Who has waited long enough rises a level, and is next in turn there."""
-        for _ in range(RISES_MAX):
-            entry = next(iter(self._rising.values()), None)
-            if entry is None or entry.rise_ms > now_ms:
-                return
-            del self._rising[entry.task_id]
-            self._rise(entry, now_ms)
+        left = RISES_MAX
+        while left and (due := self._rising.pop_due(now_ms, left)):
+            left -= len(due)
+            for task_id in due:
+                self._rise(self._entries[task_id])
 
-    def _rise(self, entry: Entry, now_ms: int) -> None:
-        queue, is_standing = entry.queue, entry.line is not None
+    def _rise(self, entry: Entry) -> None:
+        is_standing = entry.line is not None
         if is_standing:
             self._unstand(entry)
-        elif queue is not None:
-            queue.unpark(entry)
-            self.parked -= 1
+        else:
+            self._unpark(entry)
         entry.level -= 1
         entry.is_in_turn = False
-        self._arm(entry, now_ms)
+        self._arm(entry, entry.rise_ms)
         if is_standing:
             self._stand(entry)
-        elif queue is not None:
-            self._park(entry, queue)
+        else:
+            self._park(entry)
 
     # --- keys --------------------------------------------------------------------------------------------
 
-    def _park(self, entry: Entry, queue: Queue) -> None:
+    def _park(self, entry: Entry) -> None:
+        queue = self.rations.queue_for(entry)
         queue.park(entry, self._new_ticket())
         self.parked += 1
         self._unsettle(queue)
+
+    def _unpark(self, entry: Entry) -> None:
+        assert entry.queue is not None, "who waits and stands in no line is parked"
+        entry.queue.unpark(entry)
+        self.parked -= 1
 
     def _unsettle(self, queue: Queue) -> None:
         if not queue.is_unsettled:
@@ -250,8 +257,7 @@ class Waiting:
             self._recall(queue)
         barred = self.rations.why_not(best.spec, now_ms)
         if barred is None:
-            queue.unpark(best)
-            self.parked -= 1
+            self._unpark(best)
             queue.delegate = best
             self._stand(best)
         elif barred.opens_ms is not None:

@@ -167,8 +167,7 @@ class FanOut:
 
 def may_mean(receiver: Receiver, event: CommittedEvent) -> bool:
     """What can be said without a look at the task."""
-    wanted = replace(receiver.wanted, plugin=None, labels={})
-    return event.offset > receiver.cursor and wanted.fits(event.event, event.agent_id, None)
+    return event.offset > receiver.cursor and receiver.wanted.may_fit(event.event, event.agent_id)
 
 
 def means(receiver: Receiver, event: CommittedEvent, about: About | None) -> bool:

@@ -28,11 +28,15 @@ class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def asks_for_task(self) -> bool:
         return self.plugin is not None or bool(self.labels)
 
+    def may_fit(self, event: str, agent_id: str | None) -> bool:
+        """Whether this event may be meant, as far as can be said without its task."""
+        is_agent = self.agent_id is None or agent_id == self.agent_id
+        return is_agent and any(fnmatchcase(event, pattern) for pattern in self.events)
+
     def fits(self, event: str, agent_id: str | None, about: About | None) -> bool:
-        """Whether this event is meant. `about` is None for one that is about no task."""
-        if not any(fnmatchcase(event, pattern) for pattern in self.events):
-            return False
-        if self.agent_id is not None and agent_id != self.agent_id:
+        """Whether this event is meant. `about` is None for one that is about no task, or about one that is
+        forgotten already."""
+        if not self.may_fit(event, agent_id):
             return False
         if not self.asks_for_task:
             return True

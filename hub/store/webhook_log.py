@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import apsw
 from msgspec import Struct
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select
 
 from hub.store.ledger import SqliteLedger
 from hub.store.pages import number_of
 from hub.store.queries import PAGE_ROWS_MAX, Queries
+from hub.store.sheet import run_with
 from hub.store.statements import EVENTS, table
 from hub.store.tables_webhooks import TryRow
-from hub.store.webhooks import DELIVERIES, PENDING
+from hub.store.webhooks import DELIVERIES, NOTICES, PENDING, WEBHOOKS
 
 TRIES: Final = table(TryRow)
 
@@ -34,31 +35,18 @@ STEPS_MAX: Final = 1_000
 TRIES_SHOWN_MAX: Final = 500
 """Of one delivery, the newest: many redeliveries."""
 
-OLD_TRIES: Final = (
-    "DELETE FROM webhook_tries WHERE number IN (SELECT number FROM webhook_tries WHERE wall_ms < ? LIMIT ?)"
+LISTED: Final = "(SELECT value FROM json_each(?))"
+DROP_TRIES: Final = f"DELETE FROM webhook_tries WHERE number IN {LISTED}"  # noqa: S608 - constant text
+DROP_OVER: Final = f"DELETE FROM webhook_deliveries WHERE number IN {LISTED} AND state <> 'pending'"  # noqa: S608 - constant text
+DROP_UNWANTED: Final = (
+    f"DELETE FROM webhook_deliveries WHERE number IN {LISTED}"  # noqa: S608 - constant text
+    " AND webhook_id NOT IN (SELECT webhook_id FROM webhooks WHERE is_enabled = 1)"
 )
-OLD_DELIVERIES: Final = (
-    "DELETE FROM webhook_deliveries WHERE number IN"
-    " (SELECT number FROM webhook_deliveries WHERE state <> 'pending' AND updated_wall_ms < ? LIMIT ?)"
+DROP_NOTICES: Final = (
+    f"DELETE FROM webhook_notices WHERE message_id IN {LISTED}"  # noqa: S608 - constant text
+    " AND message_id NOT IN (SELECT message_id FROM webhook_deliveries)"
 )
-NEVER_TOLD: Final = (
-    "DELETE FROM webhook_deliveries WHERE number IN"
-    " (SELECT number FROM webhook_deliveries JOIN webhooks USING (webhook_id)"
-    " WHERE is_enabled = 0 AND state = 'pending' AND updated_wall_ms < ? LIMIT ?)"
-)
-OF_NOBODY: Final = (
-    "DELETE FROM webhook_deliveries WHERE number IN (SELECT number FROM webhook_deliveries"
-    " WHERE webhook_id NOT IN (SELECT webhook_id FROM webhooks) LIMIT ?)"
-)
-TO_NOBODY: Final = (
-    "DELETE FROM webhook_notices WHERE message_id IN (SELECT message_id FROM webhook_notices"
-    " WHERE NOT EXISTS (SELECT 1 FROM webhook_deliveries AS one"
-    " WHERE one.message_id = webhook_notices.message_id) LIMIT ?)"
-)
-OF_NO_DELIVERY: Final = (
-    "DELETE FROM webhook_tries WHERE number IN (SELECT number FROM webhook_tries"
-    " WHERE delivery NOT IN (SELECT number FROM webhook_deliveries) LIMIT ?)"
-)
+"""What is to go is looked up by readers; each of these looks again at what may have changed meanwhile."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -95,9 +83,10 @@ class TryKept(Struct, frozen=True, kw_only=True):
 class WebhookLog:
     """Every read is bounded in rows and bytes."""
 
-    def __init__(self, ledger: SqliteLedger, queries: Queries) -> None:
+    def __init__(self, ledger: SqliteLedger, queries: Queries, *, kept_ms: int = LOG_KEPT_MS) -> None:
         self._ledger = ledger
         self._queries = queries
+        self._kept_ms = kept_ms
 
     async def page(
         self, webhook_id: str, *, state: str | None, cursor: str | None, limit: int = PAGE_ROWS_MAX
@@ -133,26 +122,36 @@ class WebhookLog:
 
     async def forget(self, wall_ms: int) -> int:
         """Let go of what is old or belongs to nobody any more; how many rows."""
-        before = wall_ms - LOG_KEPT_MS
         count = 0
-        for sql in (OLD_TRIES, OLD_DELIVERIES, NEVER_TOLD):
-            count += await self._forget(sql, (before, STEP_ROWS))
-        for sql in (OF_NOBODY, TO_NOBODY, OF_NO_DELIVERY):
-            count += await self._forget(sql, (STEP_ROWS,))
-        return count
-
-    async def _forget(self, sql: str, given: tuple[int, ...]) -> int:
-        count = 0
-        for _ in range(STEPS_MAX):
-            gone = await self._ledger.write_passing(partial(gone_by, sql=sql, given=given))
-            count += gone
-            if gone < STEP_ROWS:
-                break
+        for find, sql in forgotten(wall_ms - self._kept_ms):
+            for _ in range(STEPS_MAX):
+                found = [row[0] for row in await self._queries.read_rows(find.limit(STEP_ROWS))]
+                if found:
+                    count += await self._ledger.write_passing(partial(gone_by, sql=sql, keys=found))
+                if len(found) < STEP_ROWS:
+                    break
         return count
 
 
-def gone_by(connection: apsw.Connection, sql: str, given: tuple[int, ...]) -> int:
-    connection.execute(sql, given)
+def forgotten(before_wall_ms: int) -> tuple[tuple[Select[Any], str], ...]:
+    """What is to go, and how: first what is old, then what nothing belongs to any more."""
+    deliveries, tries = DELIVERIES.c, TRIES.c
+    there, enabled = select(WEBHOOKS.c.webhook_id), WEBHOOKS.c.is_enabled == 1
+    is_old, is_pending = deliveries.updated_wall_ms < before_wall_ms, deliveries.state == PENDING
+    is_unwanted = deliveries.webhook_id.not_in(there.where(enabled))
+    is_told = exists().where(deliveries.message_id == NOTICES.c.message_id)
+    return (
+        (select(tries.number).where(tries.wall_ms < before_wall_ms), DROP_TRIES),
+        (select(deliveries.number).where(is_old, deliveries.state != PENDING), DROP_OVER),
+        (select(deliveries.number).where(is_old, is_pending, is_unwanted), DROP_UNWANTED),
+        (select(deliveries.number).where(deliveries.webhook_id.not_in(there)), DROP_UNWANTED),
+        (select(NOTICES.c.message_id).where(~is_told), DROP_NOTICES),
+        (select(tries.number).where(tries.delivery.not_in(select(deliveries.number))), DROP_TRIES),
+    )
+
+
+def gone_by(connection: apsw.Connection, sql: str, keys: list[Any]) -> int:
+    run_with(connection, sql, keys)
     return connection.changes()
 
 

@@ -111,7 +111,7 @@ How: TypeAlias = Literal["cooperative", "terminated", "killed"]
 Cause: TypeAlias = Literal["work", "crash", "timeout", "memory", "result_too_big", "setup", "machine"]
 """`work` said so, or a command exited non-zero · `crash` ended by a signal, or a crew without a word of it ·
 `timeout` · `memory`: took more than it may · `result_too_big` · `setup`: the order cannot be begun here or
-anywhere · `machine`: this machine had no room for it, or lost what guarded it; the work is not to blame.
+anywhere · `machine`: this machine had no room or no process for it; the work is not to blame.
 """
 
 

@@ -104,14 +104,13 @@ class Verdict:
         return Failed(error=error[:ERROR_LENGTH_MAX], cause="timeout", proof=ended.proof)
 
     def crashed(self, ended: Ended) -> Failed:
-        cause: Cause = "crash"
         if ended.why == "lost":
-            error, cause = "the guard of the run was killed, and the run with it", "machine"
+            error = "the guard of the run was killed, and the run with it"
         elif ended.signal == "SIGKILL":
             error = "ended by SIGKILL, which the sidecar did not send: perhaps out of memory"
         else:
             error = f"ended by {ended.signal}"
-        return Failed(error=self.quoting(error)[:ERROR_LENGTH_MAX], cause=cause, proof=ended.proof)
+        return Failed(error=self.quoting(error)[:ERROR_LENGTH_MAX], cause="crash", proof=ended.proof)
 
     def finished(self) -> Outcome:
         """The result that was said, or else what was printed."""

@@ -286,6 +286,23 @@ def test_a_turn_tells_a_thousand_dependants_and_the_next_one_the_others() -> Non
     assert stage.board.waited_for() == frozenset()
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+def test_a_turn_that_was_not_written_tells_the_dependants_again(is_good: bool) -> None:
+    """The disk was full just then: what they were told is as if it had not been."""
+    stage = Stage()
+    peer, first = working(stage)
+    last = stage.submit(depends_on=(first,))
+    if is_good:
+        peer.complete(first)
+    else:
+        peer.fail(first, retryable=False)
+    row = stage.rows[last]
+    Turn(stage.board, [], stage.now, ROLLS).abandon([row])
+    assert stage.task(last) == row
+    stage.wait(0)
+    assert stage.state(last) is (State.ASSIGNED if is_good else State.FAILED)
+
+
 def test_a_chain_of_failures_ends_one_link_a_turn() -> None:
     stage = Stage()
     chain = [stage.submit(run_at_wall_ms=stage.now.wall_ms + SECOND_MS)]

@@ -167,7 +167,7 @@ def test_a_task_may_have_a_longer_lease() -> None:
         (TimerKind.LEASE, {}, Policy().lease_ms),
     ],
 )
-def test_a_row_read_again_waits_by_its_own_rules(kind: TimerKind, spec: dict[str, int], due_ms: int) -> None:
+def test_a_row_read_again_waits_by_its_own_rules(kind: TimerKind, spec: dict[str, Any], due_ms: int) -> None:
     stage = Stage()
     stage.joined("a")
     task_id = stage.submit(**spec)

@@ -154,6 +154,23 @@ def test_a_drained_agent_is_sent_away_when_its_hands_are_empty() -> None:
     assert stage.state(waiting) is State.ASSIGNED
 
 
+def test_a_drain_by_hand_ends_with_the_process_that_was_drained() -> None:
+    """Another boot is what a person drains for: a new process takes work, a mere redial does not."""
+    stage = Stage()
+    peer = stage.joined("a")
+    stage.granted(AgentDrainRequested(agent_id=peer.agent_id, by="x"))
+    waiting = stage.submit()
+    peer.comes_back()
+    assert stage.state(waiting) is State.QUEUED
+    peer.comes_back(boot_id="boot-2")
+    assert stage.state(waiting) is State.ASSIGNED
+    peer.accept(waiting)
+    stage.wait(stage.policy.heartbeat_ms)
+    peer.heard.clear()
+    peer.complete(waiting)
+    assert not peer.hears(Goaway), "nothing is left of the drain"
+
+
 def test_a_drain_that_takes_too_long_ends_all_the_same() -> None:
     stage = Stage()
     peer, task_id = working(stage)

@@ -160,8 +160,8 @@ async def test_the_same_key_and_body_is_the_same_task_and_another_body_is_409(
         ({"description": "a\x00b"}, "description"),
         ({"description": "x", "needed_capabilities": ["a", 1]}, "needed_capabilities"),
         ({"description": "x", "idempotency_key": "k" * (KEY_LENGTH_MAX + 1)}, "idempotency_key"),
-        ({"description": "x", "unique_key": "u"}, "unique_key"),
-        ({"description": "x", "depends_on": []}, "depends_on"),
+        ({"description": "x", "unique_key": ""}, "unique_key"),
+        ({"description": "x", "depends_on": ["@a"]}, "depends_on"),
     ],
 )
 async def test_a_wrong_field_is_422_and_named(

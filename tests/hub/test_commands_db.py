@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
+import apsw
+
+from hub.store import backup
 from tests.hub.conftest import HubProcess
 from tests.hub.typing_hands import run
+from tests.waiting import until
 
 
 async def test_a_running_hub_is_backed_up_checked_and_restored_elsewhere(
@@ -39,6 +44,39 @@ async def test_a_running_hub_is_backed_up_checked_and_restored_elsewhere(
     assert restored.code == 0, restored.err
     hub_process.start()
     assert (await hub_process.task(task_id))["description"] == "to be kept"
+
+
+async def test_a_backup_made_while_pushes_go_on_is_one_moment_of_the_hub(
+    hub_process: HubProcess, tmp_path: Path
+) -> None:
+    """Read back, it has every push that was answered before it began, each with its event."""
+    hub_process.start()
+    here = ("--state-dir", str(tmp_path / "state"))
+    target = tmp_path / "copies" / "live.db"
+    answered: list[str] = []
+    is_over = asyncio.Event()
+
+    async def go_on() -> None:
+        async with hub_process.http() as http:
+            while not is_over.is_set():
+                tasks = [{"description": f"work {n}"} for n in range(20)]
+                told = (await http.post("/api/tasks/batch", json={"tasks": tasks})).json()
+                answered.extend(one["task_id"] for one in told["items"])
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(go_on())
+        await until(lambda: len(answered) >= 100, "pushes go on", 60)
+        before = set(answered)
+        made = await run(None, "db", "backup", str(target), *here)
+        is_over.set()
+    assert (made.code, made.records[0]["ok"]) == (0, True), made.err
+    copy = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READONLY)
+    kept = {str(row[0]) for row in copy.execute("SELECT task_id FROM tasks")}
+    logged = {str(row[0]) for row in copy.execute("SELECT task_id FROM events WHERE event = 'task_queued'")}
+    copy.close()
+    assert before <= kept <= set(answered)
+    assert logged == kept
+    assert backup.check(target) == []
 
 
 async def test_a_damaged_database_is_found_and_ends_with_1(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,12 @@ import pytest
 
 from console.values import duration_ms, inputs_of, moment_ms, text_of, value_of
 from hub.auth import Role
+from hub.commands.lines import BATCH_BYTES_MAX, LINES_A_BATCH_MAX, batches_of
 from hub.commands.push import request_of, split_words
+from hub.commands.terms import terms_of
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
-from tests.hub.typing_hands import Said, line_of, run, said_by, typed
+from tests.hub.typing_hands import PATIENCE_S, Said, environment, line_of, run, said_by, typed
 from tests.waiting import until
 
 
@@ -62,6 +67,14 @@ async def test_a_watched_push_that_fails_ends_with_1(running_hub: RunningHub) ->
     said = await pushed_and_watched(running_hub, "--no-json", ending=ending)
     assert said.code == 1
     assert "no luck" in said.out
+
+
+@pytest.mark.parametrize("fault", ["work", "infrastructure", "policy", "time", "person"])
+async def test_a_failure_is_told_with_whose_fault_it_was(running_hub: RunningHub, fault: str) -> None:
+    ending = {"type": "task_failed", "error": "no luck", "retryable": False, "fault": fault}
+    said = await pushed_and_watched(running_hub, "--no-json", ending=ending)
+    assert said.code == (124 if fault == "time" else 1)
+    assert f"fault: {fault}" in said.out
 
 
 async def test_a_watched_push_that_asks_something_ends_with_7_where_nobody_can_answer(
@@ -211,3 +224,109 @@ def test_a_push_to_one_agent_now_asks_for_that_agent_and_nothing_else() -> None:
     assert path == "/api/admin/push-task"
     assert json.dumps(body) == '{"description": "work", "agent_id": "ada"}'
     assert split_words(("work",), open_to_all=True) == (None, "work")
+
+
+async def test_a_push_says_to_the_queue_whatever_was_asked(running_hub: RunningHub) -> None:
+    first = (await run(running_hub, "push", "--any", "first", "-q")).out.strip()
+    words = ["push", "ada", "second", "--after", first, "--unique-key", "u", "--slot", "gpu"]
+    words += ["--label", "a=1", "--label", "b=x=y", "--need-label", "zone=eu", "--prefer-label", "disk=fast"]
+    words += ["--limit", "k=2", "--rate", "k=3/1m", "--sticky", "s", "--start-by", "2099-01-01T00:00+00:00"]
+    words += ["--backoff", "500ms..2m,full", "--accept-timeout", "20s", "--lease", "1m"]
+    said = await run(running_hub, *words, "--progress-timeout", "5m")
+    assert said.code == 0, said.err
+    task = await running_hub.task(said.records[0]["task_id"])
+    told = {
+        "assign_to": "ada",
+        "waits_for": [first],
+        "unique_key": "u",
+        "slot": "gpu",
+        "labels": {"a": "1", "b": "x=y"},
+        "needed_labels": {"zone": "eu"},
+        "preferred_labels": {"disk": "fast"},
+        "concurrency_key": "k",
+        "limit": 2,
+        "rate": {"count": 3, "per_ms": 60_000},
+        "sticky_key": "s",
+        "start_by": 4_070_908_800_000,
+        "backoff": {"first_ms": 500, "max_ms": 120_000, "jitter": "full"},
+        "accept_timeout_ms": 20_000,
+        "lease_ms": 60_000,
+        "progress_timeout_ms": 300_000,
+    }
+    assert {name: task[name] for name in told} == told
+    held = await run(running_hub, "push", "--any", "third", "--unique-key", "u")
+    assert held.code == 1
+    assert task["task_id"] in held.err
+
+
+async def test_each_line_of_a_text_is_a_task(running_hub: RunningHub, tmp_path: Path) -> None:
+    (tmp_path / "tasks.txt").write_text("one\n\n  \ntwo\nthree\x00\n")
+    words = ("push", "--any", "--lines", f"@{tmp_path}/tasks.txt", "--label", "from=file", "--key", "k")
+    said = await run(running_hub, *words)
+    assert said.code == 1, "one was refused"
+    assert [one["line"] for one in said.records] == [1, 4]
+    assert "line 5: validation_failed: description" in said.err
+    assert "2 pushed, 1 refused" in said.err
+    tasks = [await running_hub.task(one["task_id"]) for one in said.records]
+    assert [(task["description"], task["labels"]) for task in tasks] == [
+        ("one", {"from": "file"}),
+        ("two", {"from": "file"}),
+    ]
+    again = await run(running_hub, *words, "-q")
+    assert again.out.split() == [task["task_id"] for task in tasks], "the same lines make nothing twice"
+
+
+async def test_lines_may_be_for_one_agent_and_come_from_standard_input(running_hub: RunningHub) -> None:
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hub.cli", "push", "ada", "-", "--lines"),
+        env=environment(running_hub),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=os.environ["HOME"],
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, _ = await command.communicate(b"one\ntwo\n")
+    assert command.returncode == 0
+    tasks = [await running_hub.task(json.loads(line)["task_id"]) for line in out.splitlines()]
+    assert [(task["description"], task["assign_to"]) for task in tasks] == [("one", "ada"), ("two", "ada")]
+
+
+async def test_lines_that_can_not_be_are_wrong_usage(running_hub: RunningHub) -> None:
+    for words in (("--watch", "x"), ("--unique-key", "u", "x"), (" \n ",)):
+        said = await run(running_hub, "push", "--any", "--lines", *words)
+        assert said.code == 2, words
+        assert said.err != ""
+
+
+def test_batches_of_lines_are_bounded_in_number_and_in_bytes() -> None:
+    few = [(number, {"description": "x"}) for number in range(2 * LINES_A_BATCH_MAX + 1)]
+    assert [len(batch) for batch in batches_of(few)] == [LINES_A_BATCH_MAX, LINES_A_BATCH_MAX, 1]
+    big = {"description": "x" * (BATCH_BYTES_MAX // 2)}
+    assert [len(batch) for batch in batches_of([(1, big), (2, big), (3, big)])] == [1, 1, 1]
+    assert list(batches_of([])) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"labels": ("a",)}, "--label wants"),
+        ({"needed_labels": ("=x",)}, "--need-label wants"),
+        ({"backoff": "soon"}, "is not a duration"),
+        ({"backoff": "2s..5m,none"}, "--backoff wants"),
+        ({"limit": "k"}, "--limit wants"),
+        ({"limit": "k=many"}, "--limit wants"),
+        ({"rate": "k=3"}, "--rate wants"),
+        ({"rate": "=3/1m"}, "--rate wants"),
+        ({"limit": "k=1", "rate": "other=3/1m"}, "of one key"),
+    ],
+)
+def test_terms_that_are_not_written_so_are_said(options: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(Exception, match=wrong):
+        terms_of(options)
+
+
+def test_terms_are_read_as_people_write_them() -> None:
+    assert terms_of({}) == {}
+    assert terms_of({"backoff": "2s"}) == {"backoff": {"first_ms": 2_000}}
+    assert terms_of({"backoff": "2s,full"}) == {"backoff": {"first_ms": 2_000, "jitter": "full"}}
+    assert terms_of({"limit": "a=b=2"}) == {"concurrency_key": "a=b", "limit": 2}

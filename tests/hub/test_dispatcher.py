@@ -19,7 +19,15 @@ from hub.clock import HubClock, monotonic_ms
 from hub.core.board import Board
 from hub.core.dependencies import Outcome
 from hub.core.effects import Granted, PassBy
-from hub.core.events import AgentIdentified, FrameHeard, Sender, TaskSubmitted, TimePassed
+from hub.core.events import (
+    AgentIdentified,
+    CancelRequested,
+    FrameHeard,
+    RetryRequested,
+    Sender,
+    TaskSubmitted,
+    TimePassed,
+)
 from hub.core.policy import Policy
 from hub.core.task import Now, Spec, State
 from hub.crashpoints import Crasher
@@ -241,6 +249,25 @@ async def test_a_full_disk_answers_pushes_and_keeps_what_links_have_said() -> No
         assert loop.board.view_task(TaskId(f"task-{2:016x}")) is None
         loop.dispatcher.note_room(has_room=True)
         assert isinstance(await loop.dispatcher.ask(loop.push(4)), Granted)
+
+
+@pytest.mark.parametrize("full", [StorageFull(), StorageFull(is_for_pushes_only=True)])
+async def test_a_refused_retry_does_not_leave_the_hub_full_for_ever(full: StorageFull) -> None:
+    """Nothing waits to be tried again, so no commit would say that there is room: the next look at the disk
+    does. Pushes were refused until somebody happened to say a fact."""
+    async with turning() as loop:
+        assert isinstance(await loop.dispatcher.ask(loop.push(1)), Granted)
+        first = TaskId(f"task-{1:016x}")
+        assert isinstance(await loop.dispatcher.ask(CancelRequested(task_id=first, by="eve")), Granted)
+        loop.ledger.failures = [full]
+        with pytest.raises(StorageFull):
+            await loop.dispatcher.ask(
+                RetryRequested(task_id=first, new_task_id=TaskId("task-again"), by="eve")
+            )
+        assert loop.dispatcher.is_storage_full
+        loop.dispatcher.note_room(has_room=True)
+        assert loop.metrics.registry.get_sample_value("hub_storage_full") == 0
+        assert isinstance(await loop.dispatcher.ask(loop.push(2)), Granted)
 
 
 async def test_deadlines_do_not_pile_up_while_the_disk_is_full() -> None:

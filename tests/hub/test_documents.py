@@ -36,6 +36,7 @@ POST /api/agents/{agent_id}/pause
 POST /api/agents/{agent_id}/resume
 POST /api/agents/{agent_id}/drain
 POST /api/agents/{agent_id}/disconnect
+GET /api/fleet/explain
 POST /api/message
 GET /api/mailbox/{agent_id}
 POST /api/mailbox/{agent_id}/ack

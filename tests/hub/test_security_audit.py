@@ -11,10 +11,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from hub.api.session import CSRF_HEADER
-from hub.app import believe
 from hub.audit import REFUSALS_BURST, WAITING_MAX, Audit
 from hub.auth import Authority, Role
 from hub.clock import HubClock
+from hub.firststart import believe
 from hub.ladder import CLOSES_MAX
 from hub.life import Life
 from hub.store.database import open_database

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from msgspec import Raw
 
+from hub.core.dependencies import Outcome
 from hub.core.events import TaskSubmitted, TimePassed
-from hub.core.task import Now, Question, Spec, Task
+from hub.core.task import Fault, Now, Question, Spec, State, Task
 from hub.turns import TurnKept, TurnsKept, events_of, read_turns
 from protocol.ids import RequestId, TaskId
 
@@ -86,3 +87,18 @@ def test_a_null_and_nothing_come_back_as_they_were(tmp_path: Path) -> None:
     assert isinstance(kept, TurnKept)
     assert events_of(kept) == letters
     assert kept.learned == (row,)
+
+
+def test_what_was_looked_up_comes_back_with_the_turn(tmp_path: Path) -> None:
+    """A replay knows what the board was told of tasks that it has not."""
+    path = tmp_path / "ring"
+    outcomes = (
+        Outcome(task_id=TaskId("task-1"), state=State.DEAD_LETTER, how="strikes", whose_fault=Fault.POLICY),
+        Outcome(task_id=TaskId("task-2"), state=None),
+    )
+    turns = TurnsKept(path, 100_000)
+    turns.keep([TimePassed()], NOW, [0.5, 0.5], [], outcomes)
+    turns.close()
+    (kept,) = read_turns(path)
+    assert isinstance(kept, TurnKept)
+    assert kept.outcomes == outcomes

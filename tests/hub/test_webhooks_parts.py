@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
+import subprocess
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from hub.webhooks import signing
+from hub.webhooks import posting, signing
 from hub.webhooks.guard import URL_LENGTH_MAX, BadTarget, NotResolved, address_of, is_public, target_of
 from hub.webhooks.posting import Answered, Unanswered, post, retry_after_ms
 from hub.webhooks.signing import AGE_S_MAX, BadSecret, Unsigned, keys_in
@@ -190,6 +193,57 @@ async def test_a_place_that_says_nothing_is_given_up() -> None:
         answer = await post(target, b"{}", {}, allow_private=True, total_s=0.2)
         over.set()
     assert answer == Unanswered("there was no answer in time")
+
+
+def certificate_in(folder: Path) -> tuple[Path, Path]:
+    """One for localhost that nobody vouches for, and its key."""
+    made, key = folder / "place.crt", folder / "place.key"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
+    words += f" -addext subjectAltName=DNS:localhost -keyout {key} -out {made}"
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    return made, key
+
+
+async def test_a_certificate_is_verified_for_the_name_and_not_for_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H1: the connection goes to the address that was judged, and the certificate is of the name."""
+    certificate, key = certificate_in(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 Yes\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        by_name = target_of(f"https://localhost:{port}/", allow_private=True)
+        by_number = target_of(f"https://127.0.0.1:{port}/", allow_private=True)
+        stranger = await post(by_name, b"{}", {}, allow_private=True)
+        monkeypatch.setattr(posting, "trusted", lambda: ssl.create_default_context(cafile=str(certificate)))
+        known = await post(by_name, b"{}", {}, allow_private=True)
+        unnamed = await post(by_number, b"{}", {}, allow_private=True)
+    assert known == Answered(status=204)
+    for refused in (stranger, unnamed):
+        assert isinstance(refused, Unanswered)
+        assert "certificate" in refused.reason
+
+
+async def test_the_beginning_of_an_answer_is_kept_for_who_wants_it() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 10\r\n\r\n0123456789")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        target = target_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", allow_private=True)
+        kept = [await post(target, b"", {}, allow_private=True, kept_bytes=n) for n in (0, 4, 10, 99)]
+    said = [answer.beginning for answer in kept if isinstance(answer, Answered)]
+    assert said == [b"", b"0123", b"0123456789", b"0123456789"]
 
 
 @pytest.mark.parametrize(("said", "ms"), [("5", 5_000), ("", 0), ("tomorrow", 0), ("99999999999", 3_600_000)])

@@ -311,6 +311,26 @@ def test_a_cancel_that_is_sent_again_reaches_the_run_again(talk: Dialogue) -> No
     assert talk.stops == [(task(1), 1, "cancel")]
 
 
+def test_a_cancel_of_what_has_its_receipt_is_answered_again(talk: Dialogue) -> None:
+    """A hub that has refused the ending, or lost it with a restored backup, asks for a proof until it has
+    one.
+    """
+    talk.assign(1)
+    talk.end(1)
+    talk.cancel(1)
+    assert talk.facts == []
+    talk.receipt_all("refused")
+    talk.cancel(1)
+    (fact,) = talk.facts
+    assert isinstance(fact, f.TaskStopped)
+    assert (fact.how, fact.generation) == ("was_not_running", 1)
+    talk.cancel(1)
+    assert talk.facts == []
+    talk.receipt_all("stopped")
+    talk.revoke(1)
+    assert talk.facts == []
+
+
 # --- receipts -----------------------------------------------------------------------------------------------
 
 

@@ -6,8 +6,9 @@ from protocol import frames as f
 from protocol.frames import Resting
 from sidecar.events import LinkOpened, OwnerLooked, Pause, PluginsChanged, TimePassed
 from sidecar.house import LOOK_EVERY_MS, House
-from sidecar.house_rules import DAY_MS, HOUR_MS, rules_of
+from sidecar.house_rules import DAY_MS, HOUR_MS
 from sidecar.runners.contract import Failed
+from sidecar.wall import rules_of
 from tests.sidecar.dialogue import Dialogue, task
 
 START_MS = 1_700_000_000_000

@@ -17,9 +17,8 @@ from sidecar.house_rules import (
     BadRule,
     HouseRules,
     quiet_hours,
-    rules_of,
-    zone_named,
 )
+from sidecar.wall import rules_of, zone_named
 
 BERLIN = "Europe/Berlin"
 

@@ -15,10 +15,11 @@ from protocol import limits
 from sidecar.clock import SidecarClock
 from sidecar.errors import SettingsError
 from sidecar.events import OwnerLooked, Pause
-from sidecar.house_rules import LOAD_MAX, RUN_MINUTES_MAX, RUNS_MAX, HouseRules, rules_of
+from sidecar.house_rules import LOAD_MAX, RUN_MINUTES_MAX, RUNS_MAX, HouseRules, OnTheWall
 from sidecar.owner import CORES, Owner
 from sidecar.settings import Settings
 from sidecar.state import StateFolder
+from sidecar.wall import rules_of
 from tests.sidecar.dialogue import raw
 from tests.sidecar.hubdouble import Caller, HubDouble, hub_double
 from tests.sidecar.process import sidecar_of, sidecar_process
@@ -192,7 +193,8 @@ def test_rules_and_kinds_of_slots_may_stand_in_the_environment() -> None:
     assert found.seats_by_kind == {"gpu": 1, "big": 3}
     rules = found.rules
     assert (len(rules.quiet), rules.runs_per_hour, rules.run_ms_max, rules.load_max) == (2, 5, 120_000, 1.5)
-    assert str(rules.zone) == "Europe/Berlin"
+    assert rules.local is not None
+    assert rules.local(0) == OnTheWall(3, 60), "Thursday, one in the morning"
     with pytest.raises(OptionError, match="name=value"):
         chosen(SLOT_KINDS="gpu")
 

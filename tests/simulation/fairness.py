@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from hub.core.policy import Policy
 from hub.core.task import Task
 from protocol.ids import AgentId, TaskId
 from tests.simulation.invariants import demand, invariant
@@ -18,11 +17,6 @@ from tests.simulation.sometimes import Sometimes
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-
-def ageing_of(policy: Policy) -> int:
-    ageing_ms: int = getattr(policy, "ageing_ms", 600_000)
-    return ageing_ms
 
 
 class Level(NamedTuple):
@@ -135,7 +129,7 @@ class Fairness:
 
     def level_of(self, task: Task, now_ms: int) -> Level:
         """At the best it has aged since it is known, at the worst since it stands in line."""
-        ageing_ms, priority = ageing_of(self.world.policy), int(task.spec.priority)
+        ageing_ms, priority = self.world.policy.ageing_ms, int(task.spec.priority)
         known_ms = self.world.scheduler.now_ms - self._known_ms.get(task.task_id, 0)
         since_ms = now_ms - self._since_ms.get(task.task_id, now_ms)
         return Level(max(0, priority - known_ms // ageing_ms), max(0, priority - since_ms // ageing_ms))

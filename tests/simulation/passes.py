@@ -33,10 +33,14 @@ def judge_pass(board: WatchedBoard, world: World, answer: Answer, now: Now) -> N
         if (holder := change.task.holder) is not None and change.task.state is State.ASSIGNED
     ]
     queue, fairness = world.hub.witness.queue, world.hub.witness.fairness
-    queue.passed = [task.task_id for task, _ in given]
+    queue.passed = [task for task, _ in given]
     waiting = [task for task in board.open_tasks() if task.state is State.QUEUED]
     for task in waiting:
         fairness.see(task)
+        if task.not_before_ms <= now.ms and not task.waits_for:
+            queue.saw_waiting(task)
+    for task, _ in given:
+        queue.saw_waiting(task)
     left = [task for task in waiting if reasons.has_none_of_its_own(task, now.ms)]
     fairness.saw_pass(given, left, now.ms)
     if given and left:

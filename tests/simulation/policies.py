@@ -30,6 +30,7 @@ SHORT: Final = Policy(
     backoff_first_ms=500,
     backoff_max_ms=20_000,
     quarantine_ms=30_000,
+    ageing_ms=8_000,
     name_in_use_retry_ms=5_000,
 )
 

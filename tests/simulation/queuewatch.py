@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from hub.core.effects import AgentSaved, AlertKind, Answer, RaiseAlert, Tell
+from hub.core.effects import AgentSaved, AlertKind, Answer, RaiseAlert, TaskSaved, Tell
 from hub.core.events import AgentIdentified, Event, FrameHeard, HubDrained
 from hub.core.task import State, Task
 from hub.ports import CommittedEvent
@@ -30,13 +30,23 @@ NO_CARD: Final = Card()
 Run = tuple[TaskId, Generation]
 
 
+class Start(NamedTuple):
+    """One beginning of a task of a key: by the time of the world, and by the hub's clock in that life."""
+
+    at_ms: int
+    life: int
+    hub_ms: int
+
+
 class QueueWatch:
     """Of one world."""
 
     __slots__ = (
+        "_known_windows",
         "_let_go",
         "_spoke_ms",
-        "_starts_ms",
+        "_starts",
+        "begun_hub_ms",
         "begun_ms",
         "cards",
         "declined_ms",
@@ -56,13 +66,16 @@ class QueueWatch:
         """Which have been, in this life."""
         self.declined_ms: dict[tuple[TaskId, AgentId], int] = {}
         self.is_hub_draining = False
-        self.begun_ms = 0
-        """When this life began."""
-        self.passed: list[TaskId] = []
+        self.begun_ms = self.begun_hub_ms = 0
+        """When this life began, by the time of the world and by its own clock."""
+        self._known_windows: dict[int, int] = {}
+        """Windows of rates that this life was asked for, and since when: what began before is not owed."""
+        self.passed: list[Task] = []
         """What the last pass has given away, in order."""
         self._let_go: dict[Run, tuple[int, int]] = {}
         """Runs that are nobody's any more: since when, and in which life of the hub."""
-        self._starts_ms: defaultdict[str, list[int]] = defaultdict(list)
+        self._starts: defaultdict[str, dict[Run, Start]] = defaultdict(dict)
+        """Of each key; what was rejected has not begun."""
         self._spoke_ms: dict[Run, int] = {}
         """When a run last began, went on, or said something that the hub has heard."""
 
@@ -74,12 +87,12 @@ class QueueWatch:
 
     def begin_life(self) -> None:
         """A hub that has just started knows nobody."""
-        for known in (self.cards, self.passed, self.quarantined, self.declined_ms):
+        for known in (self.cards, self.passed, self.quarantined, self.declined_ms, self._known_windows):
             known.clear()
         agents = self.world.hub.ledger.agents.values()
         self.paused = {agent.agent_id for agent in agents if agent.is_paused}
         self.is_hub_draining = False
-        self.begun_ms = self.now_ms
+        self.begun_ms, self.begun_hub_ms = self.now_ms, self.world.hub.now().ms
         self._spoke_ms = dict.fromkeys(self._spoke_ms, self.now_ms)
 
     def heard(self, event: Event, answer: Answer) -> None:
@@ -97,11 +110,19 @@ class QueueWatch:
                 self._spoke_ms[talk.task_id, talk.generation or Generation(0)] = self.now_ms
             case FrameHeard(sender=sender, frame=TaskRejected(task_id=task_id)):
                 self.declined_ms[task_id, sender.agent_id] = self.now_ms
+                self._take_back(task_id, answer)
             case HubDrained():
                 self.is_hub_draining = True
             case _:
                 pass
         self._note_agents(answer)
+
+    def _take_back(self, task_id: TaskId, answer: Answer) -> None:
+        """What was rejected has not begun."""
+        for change in answer.changes:
+            if isinstance(change, TaskSaved) and change.task.task_id == task_id:
+                key = change.task.spec.concurrency_key or ""
+                self._starts[key].pop((task_id, change.task.generation), None)
 
     def _note_agents(self, answer: Answer) -> None:
         for change in answer.changes:
@@ -118,13 +139,34 @@ class QueueWatch:
     def card_of(self, agent_id: AgentId) -> Card:
         return self.cards.get(agent_id, NO_CARD)
 
-    def starts_of(self, key: str) -> list[int]:
-        return self._starts_ms[key]
+    def starts_in(self, key: str, per_ms: int, hub_ms: int) -> int:
+        """How often tasks of a key have begun in this window, by the hub's own clock and life; what the pass
+        that is judged has just given away is not written yet.
+        """
+        life, given = self.world.hub.life, sum(task.spec.concurrency_key == key for task in self.passed)
+        starts = self._starts[key].values()
+        return given + sum(one.life == life and one.hub_ms > hub_ms - per_ms for one in starts)
+
+    def saw_waiting(self, task: Task) -> None:
+        """It waits for a seat or its key: from here on its window is known."""
+        if task.spec.rate is not None:
+            self._known_windows.setdefault(task.spec.rate.per_ms, self.now_ms)
+
+    def _starts_owed(self, key: str, per_ms: int) -> list[int]:
+        """Those that a hub can know of: of an earlier life it takes the last moment for one, and what began
+        in this life before anybody had named such a window it may have forgotten.
+        """
+        longer = [since_ms for window_ms, since_ms in self._known_windows.items() if window_ms >= per_ms]
+        known_ms = min(longer, default=self.now_ms)
+        starts = [one.at_ms for one in self._starts[key].values()]
+        return [at_ms for at_ms in starts if at_ms >= known_ms or at_ms < self.begun_ms]
 
     # --- what is written -----------------------------------------------------------------------------------
 
-    def saw_rows(self, before: Rows, rows: Rows, touched: Iterable[Task]) -> None:
-        """A commit is through: `before` and after it, and the rows that it wrote."""
+    def saw_rows(self, before: Rows, rows: Rows, touched: Iterable[Task], hub_ms: int) -> None:
+        """A commit is through: `before` and after it, and the rows that it wrote. `hub_ms` is the time of its
+        turn by the clock of the hub's life.
+        """
         touched = list(touched)
         queueing.a_unique_key_is_held_once(rows, touched)
         is_restored = self.world.truth.era > 0
@@ -134,11 +176,12 @@ class QueueWatch:
             queueing.a_dependant_shares_the_end(row, rows, is_restored=is_restored)
             queueing.only_a_first_start_is_waited_for(row)
             self._count(row, rows)
-        for row in sorted(began, key=self._place):
-            self._judge_start(row, before, rows, later=began[began.index(row) + 1 :])
+        began.sort(key=self._place)
+        for row in began:
+            self._judge_start(row, before, rows, began[began.index(row) + 1 :], hub_ms)
 
     def _place(self, row: Task) -> int:
-        return self.passed.index(row.task_id) if row.task_id in self.passed else -1
+        return next((n for n, task in enumerate(self.passed) if task.task_id == row.task_id), -1)
 
     def _note(self, before: Task | None, row: Task) -> None:
         """Since when a run is nobody's, and since when one must speak."""
@@ -147,7 +190,7 @@ class QueueWatch:
         if row.state is State.RUNNING and (before is None or before.state is not State.RUNNING):
             self._spoke_ms[row.task_id, row.generation] = self.world.hub.turned_ms
 
-    def _judge_start(self, row: Task, before: Rows, rows: Rows, later: list[Task]) -> None:
+    def _judge_start(self, row: Task, before: Rows, rows: Rows, later: list[Task], hub_ms: int) -> None:
         assert row.holder is not None, "who was given it"
         queueing.a_dependant_waits(row, before)
         if row.spec.depends_on:
@@ -157,13 +200,22 @@ class QueueWatch:
         record = self.world.hub.ledger.agents.get(row.holder.agent_id)
         card = self.card_of(row.holder.agent_id)
         queueing.an_order_fits_its_agent(row, card, is_paused=record is not None and record.is_paused)
-        key = row.spec.concurrency_key
-        if key is None:
-            return
-        self._starts_ms[key].append(self.world.hub.turned_ms)
-        queueing.a_rate_holds(row, self._starts_ms[key], self.world.hub.turned_ms)
+        if row.spec.concurrency_key is not None:
+            self._judge_key(row, row.spec.concurrency_key, rows, later, hub_ms)
+
+    def _judge_key(self, row: Task, key: str, rows: Rows, later: list[Task], hub_ms: int) -> None:
+        hub = self.world.hub
+        start = Start(hub.turned_ms, hub.life, hub_ms)
+        self._starts[key][row.task_id, row.generation] = start
+        if row.spec.rate is not None:
+            starts_ms = self._starts_owed(key, row.spec.rate.per_ms)
+            queueing.a_rate_holds(row, starts_ms, start.at_ms)
         after = {other.task_id for other in later}
-        held = [one.task_id for one in rows.values() if one.spec.concurrency_key == key and one.is_held]
+        held = [
+            one.task_id
+            for one in rows.values()
+            if one.spec.concurrency_key == key and one.is_held and one.task_id not in self.world.truth.refused
+        ]
         queueing.a_limit_holds(row, [one for one in held if one not in after], self._alive(key, rows))
 
     def _alive(self, key: str, rows: Rows) -> list[Run]:
@@ -197,7 +249,8 @@ class QueueWatch:
         """Something goes back into the queue: for how long, and was it called back for its silence?"""
         row = self.world.truth.rows[TaskId(event.task_id or "")]
         queueing.a_pause_is_as_asked(row, event)
-        if decode_requeued(event.payload).cause == "no_progress":
+        cause = decode_requeued(event.payload).cause
+        if cause == "no_progress":
             self.world.tally.hit(Sometimes.SILENCE.value)
             silent_ms = self._silent_ms(row.task_id, row.generation)
             queueing.a_run_that_speaks_is_left_alone(row, event, silent_ms)

@@ -124,9 +124,8 @@ def _is_too_often(case: Case) -> bool:
     spec = case.task.spec
     if spec.rate is None or spec.concurrency_key is None:
         return False
-    since_ms = case.watch.now_ms - spec.rate.per_ms
-    recent = [ms for ms in case.watch.starts_of(spec.concurrency_key) if ms >= since_ms]
-    return len(recent) >= spec.rate.count or case.watch.begun_ms >= since_ms
+    count = case.watch.starts_in(spec.concurrency_key, spec.rate.per_ms, case.now.ms)
+    return count >= spec.rate.count or case.now.ms - case.watch.begun_hub_ms < spec.rate.per_ms
 
 
 IS_TRUE: Final[dict[str, Callable[[Case], bool]]] = {

@@ -14,7 +14,7 @@ import protocol.codec
 import protocol.conversation
 import sidecar.desk
 import sidecar.journal
-from tests.simulation import hublink, hubside, sidecarlink, sidecarside, witness
+from tests.simulation import hublink, hubside, schedules, sidecarlink, sidecarside, witness
 from tests.simulation.cli import Failure, run_seed
 from tests.simulation.coverage import Tally
 from tests.simulation.invariants import INVARIANTS
@@ -91,10 +91,12 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 
 def test_all_invariants_are_checked() -> None:
-    """The 34 of the list; two of answers: none is lost (35), none is given to another question (36); and two
-    of letters: an end is posted with its commit, once (37), and no status is set back (38).
+    """The 34 of the list; two of answers: none is lost (35), none is given to another question (36); two of
+    letters: an end is posted with its commit, once (37), and no status is set back (38); thirteen of the
+    queue (39 to 51); and one of schedules, which fire once (52).
     """
-    assert sorted(INVARIANTS) == list(range(1, 52))
+    assert sorted(INVARIANTS) == list(range(1, 53))
+    assert schedules.a_schedule_fires_once in INVARIANTS.values()
 
 
 def test_the_world_runs_the_shipped_deciders() -> None:

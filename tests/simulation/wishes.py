@@ -41,7 +41,7 @@ class Wish(StrEnum):
 HUB_ONLY_WISHES: Final = frozenset(Wish) - {Wish.TIMERS, Wish.PROGRESS, Wish.START_BY}
 """Where only the hub is in trouble every task must complete at its first execution (invariant 32)."""
 
-QUEUE_CHANCE: Final = 0.0
+QUEUE_CHANCE: Final = 0.6
 """Of all runs: the others stay as they were before there were wishes."""
 
 CROWD_CHANCE: Final = 0.35

@@ -151,7 +151,7 @@ class Witness:
             truth.rows[row.task_id] = row
             truth.refused.discard(row.task_id)
         truth.refused |= committed.refused
-        self.queue.saw_rows(before, truth.rows, rows)
+        self.queue.saw_rows(before, truth.rows, rows, batch.now.ms)
         self._judge_holders(rows, rebound)
         self._judge_marks(ledger, batch)
         for event in committed.events:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from hub.core.effects import AgentRecord, AgentSaved, Change, EventLogged
-from hub.core.task import Priority, State
+from hub.core.fingerprints import fingerprint
+from hub.core.task import Ending, Priority, State
 from hub.store import queries as shipped
 from hub.store.ledger import SqliteLedger
 from hub.store.mail import MAIL_KEPT_MS, MAILBOX_MAX, Mailboxes
@@ -95,6 +99,44 @@ async def test_every_filter_narrows(ledger: SqliteLedger, queries: Queries) -> N
     }
     for chosen, expected in wanted.items():
         assert {n for page in await pages(queries, chosen, 4) for n in page} == expected, chosen
+
+
+async def test_what_a_submitter_said_is_a_filter_too(ledger: SqliteLedger, queries: Queries) -> None:
+    """Labels by name and value as they were given, whatever is in them; a unique key while it is held."""
+    over = completed(accepted(assigned(pushed(4, unique_key="held"))))
+    lost = replace(over, state=State.FAILED, error="no page 7", ending=Ending(how="failed"))
+    tasks = (
+        pushed(1, labels={"site": "north", "a.b'\"$": "=1"}, concurrency_key="mail"),
+        pushed(2, labels={"site": "south", "north": "site"}, unique_key="held"),
+        replace(
+            pushed(3), created_wall_ms=NOW.wall_ms + 10, spec=replace(pushed(3).spec, submitted_by="eve")
+        ),
+        replace(lost, version=1, task_id=pushed(4).task_id),
+    )
+    await ledger.commit(batch(*[change for task in tasks for change in saved(None, task)]))
+    wanted = {
+        TaskFilter(label=("site", "north")): {1},
+        TaskFilter(label=("a.b'\"$", "=1")): {1},
+        TaskFilter(label=("site", "")): set(),
+        TaskFilter(concurrency_key="mail"): {1},
+        TaskFilter(unique_key="held"): {2},
+        TaskFilter(submitted_by="eve"): {3},
+        TaskFilter(fingerprint=fingerprint("failed", None, "no page 8")): {4},
+        TaskFilter(fingerprint=fingerprint("failed", None, "no page 8"), state=State.QUEUED): set(),
+        TaskFilter(after_wall_ms=NOW.wall_ms + 10): {3},
+        TaskFilter(after_wall_ms=NOW.wall_ms + 11): set(),
+        TaskFilter(before_wall_ms=NOW.wall_ms + 10): {1, 2, 4},
+        TaskFilter(before_wall_ms=NOW.wall_ms + 11, submitted_by="tests"): {1, 2, 4},
+    }
+    for chosen, expected in wanted.items():
+        assert {n for page in await pages(queries, chosen, 2) for n in page} == expected, chosen
+
+
+def test_only_a_filter_without_a_member_is_empty() -> None:
+    assert TaskFilter().is_empty
+    given: dict[str, Any] = {"state": State.QUEUED, "priority": Priority.LOW, "after_wall_ms": 0}
+    for name in TaskFilter.__struct_fields__:
+        assert not TaskFilter(**{name: given.get(name, "")}).is_empty, name
 
 
 @pytest.mark.parametrize("cursor", ["abc", "-1", "1.5", "", "٣", "9" * 30, "1 OR 1"])

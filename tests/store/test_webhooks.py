@@ -186,6 +186,18 @@ async def test_what_is_over_goes_after_a_month_and_what_is_pending_stays(
     assert len(await rows.log.tries(1)) == left - 1
 
 
+async def test_what_a_disabled_webhook_never_got_goes_after_a_month_too(rows: Rows) -> None:
+    off, on = await rows.add(), await rows.add("hook-2")
+    await rows.events(1)
+    for one in (off, on):
+        await rows.spread(one, 1)
+    await rows.webhooks.save(replace(off, is_enabled=False))
+    await rows.log.forget(NOW_MS + LOG_KEPT_MS)
+    assert await rows.webhooks.pending() == {"hook-1": 1, "hook-2": 1}
+    await rows.log.forget(NOW_MS + LOG_KEPT_MS + 1)
+    assert await rows.webhooks.pending() == {"hook-2": 1}
+
+
 async def test_nothing_is_left_of_a_removed_webhook(rows: Rows) -> None:
     one, other = await rows.add(), await rows.add("hook-2")
     await rows.events(1)

@@ -38,6 +38,8 @@ def test_the_bench_measures_everything_it_promises() -> None:
         "progress frames to a watcher",
         "each idle sidecar adds",
         "RATIO lifecycles in batches, full / bare echo",
+        "match, one demand, 200 waiting",
+        "RATIO match, a key a task, dearest / cheapest length",
         "crew forked: order to first frame",
         "crew spawned: order to first frame",
         "crew forked: private memory with its guard",
