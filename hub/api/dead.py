@@ -25,6 +25,7 @@ class DeadGroupView(Struct, frozen=True, kw_only=True):
 
     fingerprint: str
     how: str
+    whose_fault: str | None
     error: str
     plugin: str | None
     count: int
@@ -46,6 +47,7 @@ def view_group(group: DeadGroup) -> DeadGroupView:
     return DeadGroupView(
         fingerprint=group.fingerprint,
         how=group.how,
+        whose_fault=group.whose_fault,
         error=group.error,
         plugin=group.plugin,
         count=group.count,

@@ -5,9 +5,9 @@ Owns their names and what each may be. Never looks for a task.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hub.api import problems
 from hub.api.bodies import AgentName, Key, Name, WallMs
@@ -29,8 +29,13 @@ FILTERS: Final = (
     "concurrency_key",
     "after",
     "before",
+    "task_ids",
+    "retry_of",
 )
-LIST_FILTERS: Final = (*FILTERS, "cursor", "limit")
+LIST_FILTERS: Final = (*FILTERS, "cursor", "limit", "brief")
+
+IDS_MAX: Final = 500
+"""Task ids in one filter: as many as a page of tasks has rows."""
 
 StateWord = Literal[
     "queued",
@@ -45,6 +50,7 @@ StateWord = Literal[
     "dead_letter",
 ]
 PriorityWord = Literal["urgent", "high", "normal", "low"]
+Ids = Annotated[tuple[Key, ...], Meta(min_length=1, max_length=IDS_MAX)]
 
 
 class FilterBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +72,10 @@ class FilterBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pushed then or later, in unix milliseconds."""
     before: WallMs | None = None
     """Pushed before."""
+    task_ids: Ids | None = None
+    """One of these; in a query string they are parted by commas."""
+    retry_of: Ids | None = None
+    """What runs one of these again."""
 
 
 def chosen(call: Call, name: str, allowed: list[str]) -> str | None:
@@ -92,6 +102,22 @@ def moment_of(call: Call, name: str) -> int | None:
     return call.integer(name, 0, most=INTEGER_MAX)
 
 
+def ids_of(call: Call, name: str) -> tuple[str, ...] | None:
+    """Ids parted by commas."""
+    said = call.request.query_params.get(name)
+    if said is None:
+        return None
+    ids = tuple(said.split(","))
+    if not all(ids) or len(ids) > IDS_MAX:
+        raise problems.invalid_field(name, "invalid", f"Expected 1 to {IDS_MAX} task ids, parted by commas.")
+    return ids
+
+
+def is_brief(call: Call) -> bool:
+    """Whether a list leaves out what may be large: results, inputs, metadata, the rest of descriptions."""
+    return chosen(call, "brief", ["true", "false"]) == "true"
+
+
 def filter_of(call: Call) -> TaskFilter:
     """The query string of a list."""
     state = chosen(call, "state", [s.value for s in State])
@@ -110,6 +136,8 @@ def filter_of(call: Call) -> TaskFilter:
         concurrency_key=query.get("concurrency_key"),
         after_wall_ms=moment_of(call, "after"),
         before_wall_ms=moment_of(call, "before"),
+        task_ids=ids_of(call, "task_ids"),
+        retry_of=ids_of(call, "retry_of"),
     )
 
 
@@ -127,4 +155,6 @@ def filter_of_body(body: FilterBody) -> TaskFilter:
         concurrency_key=body.concurrency_key,
         after_wall_ms=body.after,
         before_wall_ms=body.before,
+        task_ids=body.task_ids,
+        retry_of=body.retry_of,
     )

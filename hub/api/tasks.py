@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from hub.api import problems
 from hub.api.bodies import ANSWER_BYTES_MAX, CancelBody, InputBody, judged, task_id_of
 from hub.api.endpoint import PAGE_ROWS_MAX, Call, Endpoint, Told
-from hub.api.filters import LIST_FILTERS, filter_of
+from hub.api.filters import LIST_FILTERS, filter_of, is_brief
 from hub.api.problems import Problem
 from hub.api.schemas import fault_of
 from hub.api.submit import TASK_ID_BYTES
@@ -79,7 +79,10 @@ async def list_tasks(call: Call) -> Told:
 
 async def page_of(call: Call, wanted: TaskFilter) -> Told:
     page = await call.parts.queries.tasks(
-        wanted, cursor=call.request.query_params.get("cursor") or None, limit=call.page_rows()
+        wanted,
+        cursor=call.request.query_params.get("cursor") or None,
+        limit=call.page_rows(),
+        is_brief=is_brief(call),
     )
     if page is None:
         raise problems.invalid_field("cursor", "invalid", "That cursor is not one of ours; start without it.")

@@ -28,6 +28,7 @@ class DeadGroup(Struct, frozen=True, kw_only=True):
 
     fingerprint: str
     how: str
+    whose_fault: str | None
     error: str
     plugin: str | None
     count: int
@@ -79,6 +80,7 @@ class DeadLetters:
             select(
                 TASKS.c.fingerprint,
                 func.coalesce(TASKS.c.life.op("->>")("$.ending.how"), ""),
+                TASKS.c.life.op("->>")("$.ending.whose_fault"),
                 func.substr(func.coalesce(TASKS.c.life.op("->>")("$.error"), ""), 1, ERROR_LENGTH_MAX),
                 TASKS.c.plugin,
                 groups.c.count,

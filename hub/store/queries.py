@@ -103,11 +103,21 @@ class Queries:
         return await self.one_task(TASKS.c.task_id == task_id)
 
     async def tasks(
-        self, wanted: TaskFilter, *, cursor: str | None = None, limit: int = PAGE_ROWS_MAX
+        self,
+        wanted: TaskFilter,
+        *,
+        cursor: str | None = None,
+        limit: int = PAGE_ROWS_MAX,
+        is_brief: bool = False,
     ) -> TaskPage | None:
         """A page of what matches; None when the cursor is none of ours."""
         return await self.page_of_tasks(
-            TASKS.c.number, conditions(wanted), cursor=cursor, limit=limit, is_scan=needs_scan(wanted)
+            TASKS.c.number,
+            conditions(wanted),
+            cursor=cursor,
+            limit=limit,
+            is_scan=needs_scan(wanted),
+            is_brief=is_brief,
         )
 
     async def stats(self) -> dict[str, int]:
@@ -212,6 +222,7 @@ class Queries:
         cursor: str | None,
         limit: int,
         is_scan: bool,
+        is_brief: bool = False,
     ) -> TaskPage | None:
         """Tasks for which all of this holds, newest first by a column `number` that orders them; None for a
         cursor that is none of ours."""
@@ -222,7 +233,8 @@ class Queries:
             (highest,) = (await self.read_rows(select(func.coalesce(func.max(TASKS.c.number), 0))))[0]
             start = highest + 1
         floor = start - SCAN_ROWS_MAX if is_scan else 0
-        page = statements.whole(number).where(number < start, number >= floor, *where).order_by(number.desc())
+        page = statements.whole(number, is_brief=is_brief).where(number < start, number >= floor, *where)
+        page = page.order_by(number.desc())
         big = ("life", "description", "spec")
         found, has_more = await self.read_page(page, big, "number", limit, descending=True)
         following = found[-1][-1] if has_more else max(floor, 0)

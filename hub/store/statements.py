@@ -92,12 +92,30 @@ def found(target: Any, name: str, *columns: Any) -> Select[Any]:
     return select(*columns).select_from(each.join(target, target.c[name] == each.c.value))
 
 
-def whole(*columns: Any) -> Select[Any]:
-    """A task with what was asked: what `rows.task_of` takes."""
+def whole(*columns: Any, is_brief: bool = False) -> Select[Any]:
+    """A task with what was asked: what `rows.task_of` takes; in brief, without what may be large of it."""
     task = [TASKS.c[name] for name in rows.COLUMNS]
     spec = [SUBMISSIONS.c[name] for name in rows.SPEC_COLUMNS]
     both = TASKS.join(SUBMISSIONS, SUBMISSIONS.c.number == TASKS.c.number)
-    return select(*task, *spec, *columns).select_from(both)
+    shown = [in_brief(column) for column in (*task, *spec)] if is_brief else [*task, *spec]
+    return select(*shown, *columns).select_from(both)
+
+
+BRIEF_LENGTH: Final = 500
+"""Characters of a description in brief: more than a line of any table shows."""
+
+
+def in_brief(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column of a task without result, inputs and metadata, and with the beginning of the description."""
+    match column.key:
+        case "life":
+            return func.json_remove(column, "$.result").label(column.key)
+        case "spec":
+            return func.json_remove(column, "$.inputs", "$.metadata").label(column.key)
+        case "description":
+            return func.substr(column, 1, BRIEF_LENGTH).label(column.key)
+        case _:
+            return column
 
 
 def found_whole(name: str) -> Select[Any]:

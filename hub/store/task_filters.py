@@ -34,6 +34,10 @@ class TaskFilter(Struct, frozen=True, kw_only=True):
     """Pushed then or later."""
     before_wall_ms: int | None = None
     """Pushed before."""
+    task_ids: tuple[str, ...] | None = None
+    """One of these."""
+    retry_of: tuple[str, ...] | None = None
+    """What runs one of these again."""
 
     @property
     def is_empty(self) -> bool:
@@ -67,6 +71,10 @@ def conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         )
     if wanted.label is not None:
         where.append(has_label(*wanted.label))
+    if wanted.task_ids is not None:
+        where.append(TASKS.c.task_id.in_(wanted.task_ids))
+    if wanted.retry_of is not None:
+        where.append(TASKS.c.retry_of.in_(wanted.retry_of))
     if wanted.after_wall_ms is not None:
         where.append(TASKS.c.created_wall_ms >= wanted.after_wall_ms)
     if wanted.before_wall_ms is not None:
@@ -81,7 +89,7 @@ def has_label(name: str, value: str) -> ColumnElement[bool]:
 
 def needs_scan(wanted: TaskFilter) -> bool:
     """Whether more than one index, or none, would be needed to find the rows and nothing else."""
-    if wanted.unique_key is not None:
+    if wanted.unique_key is not None or wanted.task_ids is not None or wanted.retry_of is not None:
         return False
     indexed = (wanted.state, wanted.agent_id, wanted.plugin, wanted.fingerprint)
     others = (

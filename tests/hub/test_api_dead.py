@@ -47,7 +47,10 @@ async def test_dead_letters_are_grouped_by_what_went_wrong(running_hub: RunningH
     tasks = [await running_hub.task(task_id) for task_id in (first, second)]
     assert (kind["first_seen_at"], kind["last_seen_at"]) == tuple(task["updated_at"] for task in tasks)
     assert (kind["error"], kind["plugin"]) == ("no page 9 at https://b.example/y", "digest")
-    assert kind["how"] == tasks[1]["ending"]["how"]
+    assert (kind["how"], kind["whose_fault"]) == (
+        tasks[1]["ending"]["how"],
+        tasks[1]["ending"]["whose_fault"],
+    )
     assert kind["fingerprint"] == fingerprint(kind["how"], "digest", "no page 1 at http://c.example")
     async with running_hub.http() as http:
         listed = await http.get("/api/tasks/dead-letter", params={"fingerprint": kind["fingerprint"]})

@@ -18,6 +18,11 @@ export interface AgentView {
   version: number | null;
   slots: number;
   free_slots: number;
+  slot_kinds: { [name: string]: number };
+  free_slot_kinds: { [name: string]: number };
+  resting: Resting | null;
+  quarantine_reason: string | null;
+  quarantine_left_ms: number;
   capabilities: string[];
   labels: { [name: string]: string };
   plugins: string[];
@@ -32,18 +37,17 @@ export interface AgentView {
   connections?: VisitView[];
 }
 
-/** How long a task waits before it is tried again: first, then twice as long each time, at most max. */
-export interface Backoff {
-  first_ms: number;
-  max_ms: number;
-  jitter?: "full" | "half";
-}
-
 /** How long to wait before another try: `first_ms`, then twice as long each time, at most `max_ms`. */
 export interface BackoffBody {
   first_ms?: number | null;
   max_ms?: number | null;
   jitter?: "full" | "half" | null;
+}
+
+export interface BackoffView {
+  first_ms: number;
+  max_ms: number;
+  jitter: string;
 }
 
 /** POST /api/tasks/batch: each item stands alone. */
@@ -124,6 +128,7 @@ export interface DeadGroupPage {
 export interface DeadGroupView {
   fingerprint: string;
   how: string;
+  whose_fault: string | null;
   error: string;
   plugin: string | null;
   count: number;
@@ -183,6 +188,12 @@ export interface EndingView {
   proof?: { [name: string]: Json } | null;
 }
 
+/** How many tasks ended in which state, by the agent that had them last, since a moment: a day ago, or later if more tasks ended in a day than are counted. */
+export interface EndingsView {
+  since: number;
+  agents: { [name: string]: { [name: string]: number } };
+}
+
 export interface EventPage {
   events: EventView[];
   count: number;
@@ -211,7 +222,9 @@ export interface ExplanationView {
   task_id: string;
   state: "queued" | "assigned" | "running" | "input_required" | "recovering" | "cancelling" | "completed" | "failed" | "cancelled" | "dead_letter";
   reason: string;
+  rule?: string | null;
   wait_ms: number | null;
+  waits_for?: string[];
   agents: ExclusionView[];
 }
 
@@ -229,6 +242,15 @@ export interface FilterBody {
   concurrency_key?: string | null;
   after?: number | null;
   before?: number | null;
+  task_ids?: string[] | null;
+  retry_of?: string[] | null;
+}
+
+export interface FleetExplanation {
+  agents: IdleAgent[];
+  agents_left_out: number;
+  lines_left_out: number;
+  waiting: { [name: string]: number };
 }
 
 export interface HealthView {
@@ -246,6 +268,14 @@ export interface HookView {
   task_id: string;
 }
 
+/** An agent with a free slot. */
+export interface IdleAgent {
+  agent_id: string;
+  free: { [name: string]: number };
+  reason: string;
+  lines?: LineExplained[];
+}
+
 export interface InputBody {
   request_id: string;
   value: Json;
@@ -258,6 +288,14 @@ export interface LastView {
   plugin_run_id: string | null;
   is_new: boolean;
   error: string | null;
+}
+
+/** One line of waiting tasks, and why its first one does not go to this agent. */
+export interface LineExplained {
+  task_id: string;
+  waiting: number;
+  slot: string;
+  rule: string | null;
 }
 
 export interface LogLineView {
@@ -354,6 +392,37 @@ export interface OnboardView {
   hub_api_url: string;
 }
 
+export interface PluginFormView {
+  name: string;
+  title: string;
+  description: string;
+  versions: string[];
+  agents: string[];
+  agent_count: number;
+  is_in_folder: boolean;
+  trouble: string | null;
+  has_schema: boolean;
+  settings_schema: Json;
+}
+
+export interface PluginList {
+  plugins: PluginView[];
+  count: number;
+}
+
+/** A plugin that a connected agent offers, or that lies in a folder of this hub. */
+export interface PluginView {
+  name: string;
+  title: string;
+  description: string;
+  versions: string[];
+  agents: string[];
+  agent_count: number;
+  is_in_folder: boolean;
+  trouble: string | null;
+  has_schema: boolean;
+}
+
 export interface Problem {
   error: string;
   type: string;
@@ -439,6 +508,12 @@ export interface ReplayView {
   status: string;
   webhook_id: string;
   cursor: string;
+}
+
+/** An agent that is there and takes no new work: quiet hours, or a limit of its owner's is reached. */
+export interface Resting {
+  reason: string;
+  until?: number | null;
 }
 
 export type Role = "admin" | "agent" | "dispatcher" | "join" | "viewer";
@@ -627,7 +702,7 @@ export interface TaskView {
   unique_key: string | null;
   depends_on: string[];
   waits_for: string[];
-  backoff: Backoff | null;
+  backoff: BackoffView | null;
   timeout_ms: number | null;
   accept_timeout_ms: number | null;
   lease_ms: number | null;
@@ -771,6 +846,10 @@ export interface Api {
   "GET /api/events/export": { path: never; query: "since"; body: never; reply: never };
   /** The live feed as Server-Sent Events; Last-Event-ID resumes it */
   "GET /api/feed": { path: never; query: "since" | "task" | "agent" | "kind"; body: never; reply: never };
+  /** Count how each agent's tasks of the last day ended */
+  "GET /api/fleet/endings": { path: never; query: never; body: never; reply: EndingsView };
+  /** Say why agents with a free slot idle */
+  "GET /api/fleet/explain": { path: never; query: "agent"; body: never; reply: FleetExplanation };
   /** Start a task by a signed webhook */
   "POST /api/hooks/{name}": { path: "name"; query: never; body: never; reply: HookView };
   /** Read an agent's kept messages */
@@ -781,6 +860,10 @@ export interface Api {
   "POST /api/message": { path: never; query: never; body: MessageBody; reply: StatusView };
   /** Trade a join code for an agent's token */
   "POST /api/onboard/register": { path: never; query: never; body: OnboardBody; reply: OnboardView };
+  /** List plugins and who offers them */
+  "GET /api/plugins": { path: never; query: never; body: never; reply: PluginList };
+  /** Get a plugin, with the schema of its settings */
+  "GET /api/plugins/{name}": { path: "name"; query: never; body: never; reply: PluginFormView };
   /** Run a plugin for a user */
   "POST /api/plugins/{name}/runs": { path: "name"; query: never; body: RunBody; reply: StartedView };
   /** Run a plugin for a user by the clock */
@@ -806,7 +889,7 @@ export interface Api {
   /** Log the page in */
   "POST /api/session": { path: never; query: never; body: LoginBody; reply: SessionView };
   /** List tasks, newest first */
-  "GET /api/tasks": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "cursor" | "limit"; body: never; reply: TaskPage };
+  "GET /api/tasks": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "task_ids" | "retry_of" | "cursor" | "limit" | "brief"; body: never; reply: TaskPage };
   /** Queue a task for whoever can do it */
   "POST /api/tasks": { path: never; query: never; body: TaskBody; reply: QueuedView };
   /** Queue many tasks in one commit */
@@ -814,11 +897,11 @@ export interface Api {
   /** Cancel, run again or purge what a filter means, counted first */
   "POST /api/tasks/bulk": { path: never; query: never; body: BulkBody; reply: BulkView };
   /** List dead letters */
-  "GET /api/tasks/dead-letter": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "cursor" | "limit"; body: never; reply: TaskPage };
+  "GET /api/tasks/dead-letter": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "task_ids" | "retry_of" | "cursor" | "limit" | "brief"; body: never; reply: TaskPage };
   /** Count dead letters by kind of failure */
   "GET /api/tasks/dead-letter/groups": { path: never; query: "cursor" | "limit"; body: never; reply: DeadGroupPage };
   /** Tasks as JSON lines, newest first */
-  "GET /api/tasks/export": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before"; body: never; reply: never };
+  "GET /api/tasks/export": { path: never; query: "state" | "agent_id" | "plugin" | "priority" | "q" | "label" | "fingerprint" | "submitted_by" | "unique_key" | "concurrency_key" | "after" | "before" | "task_ids" | "retry_of"; body: never; reply: never };
   /** Count tasks by state */
   "GET /api/tasks/stats": { path: never; query: never; body: never; reply: StatsView };
   /** Get a task */

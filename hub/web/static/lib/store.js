@@ -118,7 +118,7 @@ function sortFleet() {
 }
 
 async function askTasks() {
-  const found = await get("/api/tasks", { limit: TASKS_ASKED });
+  const found = await get("/api/tasks", { limit: TASKS_ASKED, brief: true });
   if (!close) return;
   hasUnknown = false;
   batch(() => {
