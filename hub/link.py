@@ -212,7 +212,7 @@ class Link:
         )
         self._socket.trust()
         self._no_timer()
-        self._registry.introduced(self)
+        self._registry.introduced(self, frame)
         return introduced(frame, self.sender, slots=slots)
 
     def _refuse(

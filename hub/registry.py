@@ -22,10 +22,11 @@ from hub.core.effects import HangUp, Tell, TellOthers
 from hub.core.events import Event
 from hub.ladder import Quarantine
 from hub.metrics import Metrics
+from hub.runs.forms import FormsTold
 from hub.settings import Settings
 from protocol.close import CloseCode, close_rule
 from protocol.codec import Announcement
-from protocol.frames import HubFrame
+from protocol.frames import HubFrame, Identify
 from protocol.ids import TokenId
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Registry:
         self.strangers = strangers
         self.audit: Jotter = audit or NoAudit()
         self.quarantine = Quarantine()
+        self.forms = FormsTold()
         self.is_draining = False
         self._agents_connected = 0
         self._inbox: Inbox | None = None
@@ -140,9 +142,11 @@ class Registry:
     def detach(self, line: InnerLine) -> None:
         del self._inner[line.link_id]
 
-    def introduced(self, link: Link) -> None:
+    def introduced(self, link: Link, frame: Identify) -> None:
         """The token was good: whether the name may be had is up to the board."""
         assert link.agent_id is not None
+        if link.version >= 2:
+            self.forms.tell(frame.plugins, frame.plugin_schemas)
         self.strangers.leave(link.address)
         self._failures.pop((link.address, link.agent_id), None)
         self._agents_connected += 1

@@ -27,6 +27,7 @@ from protocol.members import (
     JsonObject,
     OptionalJson,
     OptionalObject,
+    OptionalSchemas,
     Percent,
     PluginVersions,
     Resting,
@@ -68,6 +69,8 @@ class Identify(Frame, frozen=True, kw_only=True, tag="identify"):
     plugins: Words = ()
     plugin_versions: PluginVersions = field(default_factory=dict)
     """What version each of the plugins is, where they have one."""
+    plugin_schemas: OptionalSchemas = None
+    """What settings each of them takes, as JSON Schema 2020-12, for the forms that people fill in."""
     sdk: Word | None = None
     features: Words = ()
     holding: Holdings = field(default_factory=no_tuple)

@@ -70,6 +70,10 @@ TEXT_LENGTH_MAX: Final = 64 * KIB
 """An error, a message for people, a line of a log."""
 
 CAPABILITIES_MAX: Final = 256
+PLUGIN_SCHEMAS_BYTES_MAX: Final = 64 * KIB
+"""The settings' schemas of all plugins that one agent tells: beside `holding` they fit into one identify. A
+schema that a form can be made of has 1 to 4 KiB."""
+
 HOLDING_MAX: Final = 4096
 """Generations an instance can list at identify or in a heartbeat; above any sensible number of slots."""
 
@@ -97,6 +101,7 @@ CANCEL_GRACE_MS: Final = 10_000
 
 assert FRAME_BYTES_MAX < WEBSOCKET_BYTES_MAX
 assert IDENTIFY_BYTES_MAX < IDENTIFY_TRUSTED_BYTES_MAX < FRAME_BYTES_MAX
+assert PLUGIN_SCHEMAS_BYTES_MAX < IDENTIFY_TRUSTED_BYTES_MAX
 assert RESULT_BYTES_MAX < FRAME_BYTES_MAX
 assert DESCRIPTION_BYTES_MAX < DONE_BYTES_MAX < FRAME_BYTES_MAX
 assert ANSWERS_BYTES_MAX <= RESULT_BYTES_MAX, "the codec takes them"

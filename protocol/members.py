@@ -41,6 +41,7 @@ AgentName = Annotated[
 _RESULT = Meta(extra={"bytes_max": limits.RESULT_BYTES_MAX})
 _DONE = Meta(extra={"bytes_max": limits.DONE_BYTES_MAX})
 _INPUTS = Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX})
+_SCHEMAS = Meta(extra={"bytes_max": limits.PLUGIN_SCHEMAS_BYTES_MAX}, extra_json_schema={"type": "object"})
 _OBJECT = Meta(extra={"bytes_max": limits.METADATA_BYTES_MAX}, extra_json_schema={"type": "object"})
 
 Json = Annotated[Raw, _RESULT]
@@ -51,11 +52,13 @@ JsonObject = Annotated[Raw, _OBJECT]
 if TYPE_CHECKING:
     OptionalJson = Raw | None
     OptionalObject = Raw | None
+    OptionalSchemas = Raw | None
     OptionalInputs = Raw | None
     OptionalDone = Raw | None
 else:
     OptionalJson = Annotated[Raw, _RESULT]
     OptionalObject = Annotated[Raw, _OBJECT]
+    OptionalSchemas = Annotated[Raw, _SCHEMAS]
     OptionalInputs = Annotated[Raw, _INPUTS]
     OptionalDone = Annotated[Raw, _DONE]
 

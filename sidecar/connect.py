@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from msgspec import Raw
+
 from protocol import limits
 from protocol.frames import V2_FEATURES, Identify
 from protocol.ids import AgentId, InstanceId
@@ -84,7 +86,7 @@ def offer_of(settings: Settings, at_hand: Offer) -> Offer:
     capabilities = dict.fromkeys((*settings.capabilities, *at_hand.capabilities))
     names = tuple(plugins)[:most]
     versions = {name: at_hand.versions[name] for name in names if name in at_hand.versions}
-    return Offer(names, tuple(capabilities)[:most], versions)
+    return Offer(names, tuple(capabilities)[:most], versions, at_hand.forms)
 
 
 def card_of(settings: Settings, instance_id: InstanceId, at_hand: Offer = NOTHING) -> Identify:
@@ -102,6 +104,7 @@ def card_of(settings: Settings, instance_id: InstanceId, at_hand: Offer = NOTHIN
         labels={"host": socket.gethostname(), "os": platform.system().lower(), **settings.labels},
         plugins=offer.plugins,
         plugin_versions=dict(offer.versions),
+        plugin_schemas=Raw(offer.forms) if offer.forms else None,
         sdk=f"crewhub/{_version()}",
         features=V2_FEATURES,
     )
@@ -260,7 +263,7 @@ class Sidecar:
 
     def _plugins_changed(self, at_hand: Offer) -> None:
         offer = offer_of(self.settings, at_hand)
-        self._post(PluginsChanged(offer.plugins, offer.capabilities, dict(offer.versions)))
+        self._post(PluginsChanged(offer.plugins, offer.capabilities, dict(offer.versions), offer.forms))
         self._status_changed.set()
 
     def _another_token(self, place: Place) -> Place | None:

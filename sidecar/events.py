@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from protocol.frames import (
@@ -107,11 +107,17 @@ class PluginsChanged(Struct, frozen=True):
     plugins: tuple[str, ...]
     capabilities: tuple[str, ...]
     versions: dict[str, str] = {}
+    forms: bytes = b""
+    """{plugin: schema of its settings}, as JSON text."""
 
     def on(self, card: Identify) -> Identify:
         """The card that says so."""
         return replace(
-            card, plugins=self.plugins, capabilities=self.capabilities, plugin_versions=self.versions
+            card,
+            plugins=self.plugins,
+            capabilities=self.capabilities,
+            plugin_versions=self.versions,
+            plugin_schemas=Raw(self.forms) if self.forms else None,
         )
 
 

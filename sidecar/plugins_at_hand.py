@@ -23,6 +23,7 @@ from plugins.loader import find
 from protocol import limits
 from sidecar.clock import SidecarClock
 from sidecar.errors import SettingsError, SidecarError
+from sidecar.forms import forms_of
 from sidecar.runners.prepared import CannotPrepare, Prepared
 from sidecar.settings import SHIPPED
 
@@ -69,6 +70,7 @@ class Offer(NamedTuple):
     plugins: tuple[str, ...]
     capabilities: tuple[str, ...]
     versions: Mapping[str, str] = MappingProxyType({})
+    forms: bytes = b""
 
 
 def folders_of(words: Sequence[str]) -> list[Path]:
@@ -112,6 +114,7 @@ class PluginsAtHand:
         self._asked = asyncio.Event()
         self._seen: Sight = ()
         self._imported = Prepared()
+        self._forms = b""
         self._again_ms: int | None = None
 
     @property
@@ -123,7 +126,7 @@ class PluginsAtHand:
         )
         most = limits.CAPABILITIES_MAX
         versions = {name: plugins[name].manifest.version for name in tuple(plugins)[:most]}
-        return Offer(tuple(versions), tuple(capabilities)[:most], versions)
+        return Offer(tuple(versions), tuple(capabilities)[:most], versions, self._forms)
 
     @property
     def listed(self) -> list[str]:
@@ -199,6 +202,7 @@ class PluginsAtHand:
         troubles = each_once([*found.troubles, *imported.troubles])
         known, self.found = self.found.troubles, Found(plugins=plugins, troubles=troubles)
         self.crewai, self._imported = imported.crewai, imported
+        self._forms = forms_of(plugins)
         self.offered(self.found)
         for trouble in troubles:
             if trouble not in known:

@@ -76,6 +76,10 @@ class PluginsKnown:
         trouble = next((one for one in found.troubles if Path(one.folder).name == name), None)
         return None if trouble is None else known_or_unfit(trouble)
 
+    async def all(self) -> Found:
+        """What lies in the folders: the good ones by name, and the others with the reason."""
+        return await self._look()
+
     async def judge(self, plugin: Plugin, settings: Mapping[str, Any], description: str) -> None:
         """Raises `UnfitSettings`, which names each key that does not fit and never a value."""
         await self._apart(lambda: check_settings(plugin, settings, description))

@@ -30,8 +30,9 @@ SAID = Identify(
     holding=(Holding(task_id=TaskId("task-0000000000000001"), generation=Generation(1), state="running"),),
 )
 
-NOT_FOR_THE_BOARD = {"agent_id", "token", "protocol_version", "instance_id", "slots"}
-"""Those that `Sender` has, the secret, and the seats, which the link counts."""
+NOT_FOR_THE_BOARD = {"agent_id", "token", "protocol_version", "instance_id", "slots", "plugin_schemas"}
+"""Those that `Sender` has, the secret, the seats, which the link counts, and what forms are made of, which is
+no affair of whoever hands out work."""
 
 
 def heard(version: int) -> AgentIdentified:
