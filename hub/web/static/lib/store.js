@@ -279,6 +279,12 @@ export function startStore() {
     .catch((error) => { if (session.peek()) loadError.value = error; });
 }
 
+/** Ask for the agents again. */
+export function reloadFleet() {
+  isFleetStale = true;
+  soon("agents", askAgents);
+}
+
 /** Ask for everything again. */
 export function reloadStore() {
   isFleetStale = true;
