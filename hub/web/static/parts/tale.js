@@ -9,7 +9,7 @@ import { listen } from "../lib/stream.js";
 import { cut } from "../lib/text.js";
 
 /** @typedef {{ id: number, kind: string, state: string, level: string, text: string, ms: number | null, at: number | null, endedAt: number | null, generation: number,
- *   kids: Step[], changed: import("../lib/signal.js").Signal<number> }} Step */
+ *   about: Record<string, any>, kids: Step[], changed: import("../lib/signal.js").Signal<number> }} Step */
 
 const LINES_MAX = 1_500;          // steps on the page; a longer run loses its oldest here, and `hub tasks log` has what is kept
 const SPOKEN_MAX = 4_000;         // characters of one model call that are shown while it speaks
@@ -17,8 +17,9 @@ const TEXT_MAX = 2_000;
 const PAGE_LINES = 500;
 const REFRESH_MS = 300;
 
-/** Follow a task until `close`, or the end of the component that asked. @param {string} taskId */
-export function follow(taskId) {
+/** Follow a task until `close`, or the end of the component that asked. `hearAll` is told each line once, in order, and
+ *  the remarks between them. @param {string} taskId @param {(line: any) => void} [hearAll] */
+export function follow(taskId, hearAll = () => {}) {
   const task = signal(/** @type {any} */ (null));
   const error = signal(/** @type {any} */ (null));
   const live = signal({ progress: /** @type {number | null} */ (null), message: "", tokens: "" });
@@ -29,6 +30,7 @@ export function follow(taskId) {
   /** @type {Map<string, Step>} */
   let calls = new Map();
   let generation = /** @type {number | null} */ (null);
+  let shiftMs = /** @type {number | null} */ (null);
   let place = 0;
   let counted = 0;
   let held = 0;
@@ -40,7 +42,7 @@ export function follow(taskId) {
 
   /** @param {string} kind @param {string} text @returns {Step} */
   function step(kind, text) {
-    return { id: counted += 1, kind, state: "", level: "", text, ms: null, at: null, endedAt: null, generation: generation ?? 0, kids: [], changed: signal(0) };
+    return { id: counted += 1, kind, state: "", level: "", text, ms: null, at: null, endedAt: null, generation: generation ?? 0, about: {}, kids: [], changed: signal(0) };
   }
 
   /** @param {import("../lib/stream.js").Line[]} lines */
@@ -117,6 +119,7 @@ export function follow(taskId) {
     if (missing > 0) remark(missing === 1 ? "one line is missing here" : `${missing} lines are missing here`);
     last.set(line.generation, line.n);
     const about = line.data && typeof line.data === "object" ? line.data : {};
+    hearAll(line);
     if (line.kind === "chunk") speak(line, about);
     else if (line.kind !== "usage") hearStep(line, about);
   }
@@ -125,8 +128,18 @@ export function follow(taskId) {
   function beginRun(next) {
     if (generation !== null) remark("another attempt");
     generation = next;
+    shiftMs = null;
     steps = new Map();
     calls = new Map();
+  }
+
+  /** When it was, on the hub's clock: the run's own times say how far apart lines were, however late they came.
+   *  @param {any} line @param {any} about @returns {number | null} */
+  function timeOf(line, about) {
+    const heardAt = typeof line.timestamp === "number" ? line.timestamp : null;
+    if (heardAt === null || typeof about.t !== "number" || !Number.isFinite(about.t)) return heardAt;
+    shiftMs ??= heardAt - about.t;
+    return Math.min(about.t + shiftMs, heardAt);
   }
 
   /** @param {any} line @param {any} about */
@@ -135,14 +148,15 @@ export function follow(taskId) {
     const known = about.id === undefined ? undefined : steps.get(about.id);
     if (known) {
       known.state = String(about.state ?? "");
-      known.endedAt = line.timestamp ?? null;
+      known.endedAt = timeOf(line, about);
+      known.about = { ...known.about, ...about };
       if (about.state === "failed" || line.kind === "model") known.text = text;
       known.ms = typeof about.ms === "number" ? about.ms : null;
       known.changed.value += 1;
       return;
     }
     const mine = step(String(line.kind ?? "log"), text);
-    Object.assign(mine, { state: String(about.state ?? ""), level: String(line.level ?? ""), at: line.timestamp ?? null });
+    Object.assign(mine, { state: String(about.state ?? ""), level: String(line.level ?? ""), at: timeOf(line, about), about });
     if (about.id !== undefined) steps.set(about.id, mine);
     put(about.parent, mine);
   }
@@ -153,6 +167,7 @@ export function follow(taskId) {
     let said = calls.get(call);
     if (!said) {
       calls.set(call, said = step(about.thought ? "thought" : "chunk", ""));
+      said.at = timeOf(line, about);
       put(about.parent, said);
     }
     said.text = (said.text + String(line.text ?? "")).slice(-SPOKEN_MAX);
@@ -169,9 +184,11 @@ export function follow(taskId) {
     if (above !== root) root.changed.value += 1;
   }
 
-  /** The oldest leaf goes. */
+  /** The oldest line that is no step goes; where there is none, the oldest leaf. */
   function trim() {
     let above = root;
+    const plain = root.kids.findIndex((kid) => kid.about.id === undefined && !kid.kids.length);
+    if (plain > 0) { root.kids.splice(plain, 1); held -= 1; return; }
     while (above.kids[0]?.kids.length) above = above.kids[0];
     above.kids.shift();
     held -= 1;
@@ -179,7 +196,10 @@ export function follow(taskId) {
   }
 
   /** @param {string} text */
-  function remark(text) { put(undefined, step("remark", `— ${text} —`)); }
+  function remark(text) {
+    put(undefined, step("remark", `— ${text} —`));
+    hearAll({ kind: "remark", text, generation: generation ?? 0 });
+  }
 
   function close() {
     isOver = true;
