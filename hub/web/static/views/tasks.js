@@ -1,8 +1,128 @@
 // @ts-check
-// Tasks.
+// Tasks: filters in the address, a page that is still while it is read, and many tasks cancelled or run again at once.
 
+import { may, withQuery } from "../lib/api.js";
+import { plural } from "../lib/format.js";
+import { icon } from "../lib/icons.js";
+import { onKey } from "../lib/keys.js";
 import { h } from "../lib/render.js";
+import { filter } from "../lib/router.js";
+import { computed, effect, signal } from "../lib/signal.js";
+import { describe } from "../lib/store.js";
+import { many } from "../parts/bulk.js";
+import { Empty, Failed, Loading } from "../parts/states.js";
+import { Filters, States } from "./tasks/filters.js";
+import { taskPage } from "./tasks/page.js";
+import { bodyOf, clearAll, wanted } from "./tasks/query.js";
+import { Rows } from "./tasks/rows.js";
 
-export default function View() {
-  return h("div", { class: "empty" }, h("h1", null, "Tasks"), h("p", null, "In a terminal: ", h("code", null, 'hub tasks list')));
+const CHOSEN_MAX = 500;           // as many as the API takes by their ids; more are meant by a filter
+
+/** Where a page further down was come from, by its own place and filters: for a step back towards the new.
+ *  @type {Map<string, string>} */
+const before = new Map();
+const BEFORE_MAX = 1_000;
+
+const none = /** @type {ReadonlySet<string>} */ (new Set());
+
+export default function Tasks() {
+  const asked = filter("cursor", "", { push: true });
+  const cursor = computed(() => asked.value);
+  const page = taskPage(wanted, cursor);
+  const chosen = signal(none);
+  const isBusy = signal(false);
+  /** @type {Map<string, string>} */
+  const names = new Map();
+
+  effect(() => { void wanted.value; chosen.value = none; });      // what is not seen any more is not meant
+  effect(() => { for (const task of page.tasks.value) names.set(task.task_id, task.description || task.plugin || task.task_id); });
+
+  /** @param {string} id @param {boolean} isChosen */
+  function choose(id, isChosen) {
+    const next = new Set(chosen.peek());
+    if (isChosen && next.size < CHOSEN_MAX) next.add(id);
+    if (!isChosen) next.delete(id);
+    chosen.value = next;
+  }
+
+  /** @param {boolean} isChosen */
+  function chooseAll(isChosen) {
+    const next = new Set(chosen.peek());
+    for (const { task_id } of page.tasks.peek()) if (!isChosen) next.delete(task_id); else if (next.size < CHOSEN_MAX) next.add(task_id);
+    chosen.value = next;
+  }
+
+  /** @param {"cancel" | "retry"} action */
+  async function act(action) {
+    const ids = [...chosen.peek()];
+    isBusy.value = true;
+    const isDone = await many(action, ids.length ? { task_ids: ids } : bodyOf(JSON.parse(wanted.value)), {
+      what: ids.length ? "" : "All that fit the filter, on every page.", name: (id) => names.get(id) ?? describe(id) });
+    isBusy.value = false;
+    if (isDone) chosen.value = none;
+  }
+
+  function older() {
+    const next = page.next.peek();
+    if (!next) return;
+    if (before.size > BEFORE_MAX) before.clear();
+    before.set(wanted.value + next, cursor.peek());
+    asked.value = next;
+    scrollTo(0, 0);
+  }
+
+  function newer() {
+    if (!cursor.peek()) return;
+    asked.value = before.get(wanted.value + cursor.peek()) ?? "";
+    scrollTo(0, 0);
+  }
+
+  onKey("]", "Older tasks", older);
+  onKey("[", "Newer tasks", newer);
+
+  return () => h("div", { id: "tasks", class: "tasks" },
+    h("div", { class: "page-head" }, h("h1", null, "Tasks"),
+      h("a", { class: "button", href: withQuery("/api/tasks/export", JSON.parse(wanted.value)), download: "tasks.ndjson", title: "All that fit the filter, as JSON lines" }, icon("download"), "Export")),
+    h(States, null), h(Filters, null),
+    page.error.value && h(Failed, { key: "failed", error: page.error.value, again: page.reload }),
+    h(Bar, { key: "bar", page, chosen, chooseAll, act, isBusy: isBusy.value }),
+    h(Body, { key: "body", page, chosen, choose }),
+    h(Steps, { key: "steps", page, cursor, older, newer }));
+}
+
+/** What there is, what is chosen, and what can be done to it. @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, chooseAll: (isChosen: boolean) => void, act: (action: "cancel" | "retry") => void, isBusy: boolean }} of */
+function Bar({ page, chosen, chooseAll, act, isBusy }) {
+  const tasks = page.tasks.value;
+  const picked = chosen.value.size;
+  const onPage = tasks.filter((task) => chosen.value.has(task.task_id)).length;
+  const fresh = page.newCount();
+  const isFiltered = wanted.value !== "{}";
+  const whom = picked ? plural(picked, "task") : "all that fit";
+  return h("div", { class: "bar tasks-bar" },
+    may.act && tasks.length > 0 && h("label", { class: "pick-all" }, h("input", { type: "checkbox", checked: onPage === tasks.length, indeterminate: onPage > 0 && onPage < tasks.length,
+      onchange: (/** @type {any} */ event) => chooseAll(event.target.checked) }), h("span", null, picked ? `${plural(picked, "task")} selected` : "Select this page")),
+    !may.act && tasks.length > 0 && h("span", { class: "soft" }, `${plural(tasks.length, "task")}, newest first`),
+    fresh > 0 && h("button", { type: "button", class: "button primary small fresh", onclick: page.showNews }, `${plural(fresh, "new task")}`),
+    h("span", { class: "space" }),
+    may.act && (picked > 0 || isFiltered) && [
+      h("button", { key: "cancel", type: "button", class: "button", disabled: isBusy, onclick: () => act("cancel") }, icon("stop"), `Cancel ${whom}…`),
+      h("button", { key: "retry", type: "button", class: "button", disabled: isBusy, onclick: () => act("retry") }, icon("retry"), `Run ${whom} again…`)]);
+}
+
+/** @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, choose: (id: string, isChosen: boolean) => void }} of */
+function Body({ page, chosen, choose }) {
+  if (page.tasks.value.length) return h(Rows, { tasks: page.tasks.value, chosen: chosen.value, choose: may.act ? choose : null, isBusy: page.isLoading.value });
+  if (!page.isLoaded.value) return page.error.value ? null : h(Loading, null);
+  if (page.next.value) return h("div", { class: "empty" }, h("p", null, "None so far among the newest: there are more to look through."));
+  if (wanted.value === "{}") return h(Empty, { title: "No task was pushed yet.", text: "Push one from the Push view, or in a terminal:", command: 'hub push alice "say hello" --watch' });
+  return h("div", { class: "empty" }, h("p", { class: "empty-title" }, "No task fits these filters."), h("p", null, h("button", { type: "button", class: "button", onclick: clearAll }, "Show all tasks")));
+}
+
+/** @param {{ page: ReturnType<typeof taskPage>, cursor: { value: string }, older: () => void, newer: () => void }} of */
+function Steps({ page, cursor, older, newer }) {
+  const back = before.get(wanted.value + cursor.value);
+  if (!cursor.value && !page.next.value) return null;
+  return h("nav", { class: "row steps-nav", "aria-label": "Pages" },
+    h("button", { type: "button", class: "button", disabled: !cursor.value, onclick: newer }, icon("left"), back ? "Newer" : "Newest"),
+    h("button", { type: "button", class: "button", disabled: !page.next.value, onclick: older }, page.tasks.value.length ? "Older" : "Look further", icon("right")));
 }
