@@ -4,7 +4,7 @@
 import { effect, signal } from "./lib/signal.js";
 
 const YEAR_S = 365 * 24 * 3600;
-const WORDS = /** @type {const} */ (["auto", "dark", "light"]);
+export const WORDS = /** @type {const} */ (["auto", "dark", "light"]);
 /** @typedef {typeof WORDS[number]} Theme */
 
 const kept = /(?:^|; )hub-theme=(dark|light)/.exec(document.cookie)?.[1];
@@ -12,8 +12,11 @@ const kept = /(?:^|; )hub-theme=(dark|light)/.exec(document.cookie)?.[1];
 export const theme = signal(/** @type {Theme} */ (kept ?? "auto"));
 
 /** The next of the three. */
-export function turnTheme() {
-  theme.value = WORDS[(WORDS.indexOf(theme.peek()) + 1) % WORDS.length];
+export const turnTheme = () => setTheme(WORDS[(WORDS.indexOf(theme.peek()) + 1) % WORDS.length]);
+
+/** @param {Theme} word */
+export function setTheme(word) {
+  theme.value = word;
   const age = theme.peek() === "auto" ? 0 : YEAR_S;
   document.cookie = `hub-theme=${theme.peek()}; path=/; max-age=${age}; samesite=strict`;
 }

@@ -76,6 +76,9 @@ export async function post(path, body, headers = {}) {
   return (await ask("POST", path, body ?? {}, { headers })).json();
 }
 
+/** @template {Path<"PATCH">} P @param {P} path @param {Body<"PATCH", P>} body @returns {Promise<Reply<"PATCH", P>>} */
+export async function patch(path, body) { return (await ask("PATCH", path, body)).json(); }
+
 /** @template {Path<"DELETE">} P @param {P} path @returns {Promise<Reply<"DELETE", P>>} */
 export async function remove(path) { return (await ask("DELETE", path)).json(); }
 

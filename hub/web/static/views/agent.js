@@ -19,7 +19,7 @@ function Actions({ agent }) {
   if (!may.rule || isInner(agent)) return null;
   const fitting = STEERING.filter((word) => WORDS[word].fits(agent));
   return h("div", { class: "row", role: "group", "aria-label": "Steer this agent" },
-    fitting.map((word) => h("button", { key: word, type: "button", class: WORDS[word].isDangerous ? "button danger" : "button", onclick: () => steerOne(word, agent) }, icon(WORDS[word].icon, 16), WORDS[word].name)),
+    fitting.map((word) => h("button", { key: word, type: "button", class: "button", onclick: () => steerOne(word, agent) }, icon(WORDS[word].icon, 16), WORDS[word].name)),
     h("button", { key: "revoke", type: "button", class: "button danger", onclick: () => revokeTokens(agent.agent_id) }, icon("trash", 16), "Revoke tokens"));
 }
 
@@ -40,7 +40,7 @@ function About({ agent }) {
   if (agent.load !== null) facts.splice(3, 0, ["Load", agent.load.toFixed(2)]);
   if (agent.name && agent.name !== agent.agent_id) facts.unshift(["Name", agent.name]);
   return h("section", { class: "panel", "aria-labelledby": "about-title" }, h("div", { class: "bar" }, h("h2", { id: "about-title" }, "About")),
-    h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", { key: `${name} name` }, name), h("dd", { key: name }, value)])));
+    h("dl", { class: "agent-facts" }, facts.map(([name, value]) => [h("dt", { key: `${name} name` }, name), h("dd", { key: name }, value)])));
 }
 
 /** @param {{ agent: Agent, tally: Record<string, number> | undefined }} of */
@@ -49,7 +49,7 @@ function Work({ agent, tally }) {
   const tasks = `/tasks?agent_id=${encodeURIComponent(agent.agent_id)}`;
   return h("section", { class: "panel", "aria-labelledby": "work-title" },
     h("div", { class: "bar" }, h("h2", { id: "work-title" }, "Work"), h("a", { href: tasks }, "All its tasks")),
-    h("dl", { class: "tiles" },
+    h("dl", { class: "agent-tiles" },
       h("div", { key: "slots" }, h("dt", null, "slots in use"), h("dd", null, `${usedOf(agent)}/${agent.slots}`)),
       Object.entries(agent.slot_kinds).map(([kind, all]) => h("div", { key: `kind ${kind}` }, h("dt", null, `${kind} slots`), h("dd", null, `${all - (agent.free_slot_kinds[kind] ?? 0)}/${all}`))),
       h("div", { key: "success" }, h("dt", null, "success, 24 h"), h("dd", { id: "agent-success" }, success.text, " ", h("small", null, success.detail)))),
@@ -66,7 +66,7 @@ export default function AgentPage({ params }) {
   effect(() => {
     void known.value;                      // the store has heard of it
     void everyTenSeconds();
-    untracked(() => { agent.reload(); idle.reload(); });
+    untracked(() => agent.reload().then(() => { if (agent.value.peek()) idle.reload(); }));
   });
   const held = computed(() => known.value?.running_tasks.join(" "));
   effect(() => { void held.value; untracked(endings.reload); });
@@ -85,10 +85,9 @@ export default function AgentPage({ params }) {
       fault && h(Failed, { key: "failed", error: fault, again: agent.reload }),
       why && h("p", { key: "why", class: "panel agent-note", role: "note" }, `${words(now.state)}: ${why}`),
       h("div", { class: "agent-parts" },
-        h(Work, { agent: now, tally: endings.value.value?.agents[id] }),
-        h(Idle, { agent: now, found: idle.value.value ?? null, error: idle.error.value, again: idle.reload }),
-        h(About, { agent: now }), h(Offers, { agent: now }),
-        h(Connections, { agent: now })),
+        h("div", { class: "stack" }, h(Work, { agent: now, tally: endings.value.value?.agents[id] }),
+          h(Idle, { agent: now, found: idle.value.value ?? null, error: idle.error.value, again: idle.reload }), h(Connections, { agent: now })),
+        h("div", { class: "stack" }, h(About, { agent: now }), h(Offers, { agent: now }))),
       h("p", { class: "quiet", role: "status" }, `${words(now.state)}, ${plural(now.running_tasks.length, "task")} in hand`));
   };
 }

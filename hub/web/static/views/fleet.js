@@ -18,7 +18,7 @@ import { sought, STATES } from "./fleet/words.js";
 
 const ROW_PX = 62;
 const NARROW_PX = 760;
-const NARROW_ROW_PX = 148;
+const NARROW_ROW_PX = 140;
 const LIST_ROWS_MAX = 12;
 const FRESH_FLEET_MAX = 100;      // so small a fleet is asked for every ten seconds; a larger one by the store, once a minute
 const ENDINGS_EVERY = 3;          // ticks of ten seconds
@@ -29,7 +29,7 @@ function States({ all, state }) {
   const counts = {};
   for (const agent of all) counts[agent.state] = (counts[agent.state] ?? 0) + 1;
   const chips = ["", ...STATES].filter((one) => !one || counts[one] || state.value === one);
-  return h("div", { class: "chips", role: "group", "aria-label": "State" }, chips.map((one) => h("button", { key: one, type: "button", class: "chip", "data-tone": tone(one), "aria-pressed": String(state.value === one), onclick: () => { state.value = one; } },
+  return h("div", { class: "fleet-chips", role: "group", "aria-label": "State" }, chips.map((one) => h("button", { key: one, type: "button", class: "fleet-chip", "data-tone": tone(one), "aria-pressed": String(state.value === one), onclick: () => { state.value = one; } },
     one ? words(one) : "all", h("span", { class: "number" }, count(one ? counts[one] ?? 0 : all.length)))));
 }
 

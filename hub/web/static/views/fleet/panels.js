@@ -15,7 +15,7 @@ const LINES_MAX = 20;             // of waiting tasks, the ones that go first
 export function Held({ agent }) {
   void tasksChanged.value;
   if (!agent.running_tasks.length) return h("p", { class: "soft" }, "Nothing in hand.");
-  return h("ul", { class: "held", id: "agent-held" }, agent.running_tasks.map((id) => {
+  return h("ul", { class: "agent-held", id: "agent-held" }, agent.running_tasks.map((id) => {
     const task = taskOf(id);
     const progress = task?.progress ?? null;
     return h("li", { key: id }, h("div", { class: "row" }, h(TaskLink, { id }), task?.state && h(State, { state: task.state }), progress !== null && h("span", { class: "soft number" }, percent(progress))),
@@ -36,7 +36,7 @@ export function Idle({ agent, found, error, again }) {
     found && !agent.connected && h("p", { key: "away" }, "It is not connected. ", h("code", null, `sidecar connect --agent-id ${agent.agent_id}`)),
     found && agent.connected && !mine && h("p", { key: "busy" }, "It is not idle: all of its slots are in use."),
     found && mine && h("p", { key: "why" }, `Free: ${free}. `, h("strong", null, `${sentence(idleWords(mine.reason))}.`)),
-    lines.length > 0 && h("ul", { key: "lines", class: "idle-lines", tabindex: 0, role: "group", "aria-label": "Waiting tasks and why they do not go to it" }, lines.map((line) => h("li", { key: line.task_id },
+    lines.length > 0 && h("ul", { key: "lines", class: "agent-lines", tabindex: 0, role: "group", "aria-label": "Waiting tasks and why they do not go to it" }, lines.map((line) => h("li", { key: line.task_id },
       h(TaskLink, { id: line.task_id }),
       h("span", { class: "soft small" }, [line.waiting > 1 ? `and ${plural(line.waiting - 1, "more like it", "more like it")}` : "", line.slot && `slot ${line.slot}`, idleWords(line.rule)].filter(Boolean).join(" · "))))),
     found && waiting > 0 && h("p", { key: "all", class: "soft" }, h("a", { href: "/tasks?state=queued" }, plural(waiting, "task")), " in line in the whole hub"));
@@ -47,7 +47,7 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** @param {{ name: string, values: string[], none: string }} of */
 const Tags = ({ name, values, none }) => h("div", null, h("h3", null, name),
-  values.length ? h("ul", { class: "tags" }, values.map((one) => h("li", { key: one, class: "badge" }, one))) : h("p", { class: "soft" }, none));
+  values.length ? h("ul", { class: "agent-tags" }, values.map((one) => h("li", { key: one, class: "badge" }, one))) : h("p", { class: "soft" }, none));
 
 /** Plugins with their versions, capabilities, labels. @param {{ agent: Agent }} of */
 export const Offers = ({ agent }) => h("section", { class: "panel", "aria-labelledby": "offers-title" },
@@ -59,10 +59,10 @@ export const Offers = ({ agent }) => h("section", { class: "panel", "aria-labell
 /** The last dials and closes, newest first. @param {{ agent: Agent }} of */
 export function Connections({ agent }) {
   const visits = [...(agent.connections ?? [])].reverse();
-  return h("section", { class: "panel whole", "aria-labelledby": "visits-title" },
+  return h("section", { class: "panel", "aria-labelledby": "visits-title" },
     h("div", { class: "bar" }, h("h2", { id: "visits-title" }, "Connections"), h("span", { class: "soft" }, visits.length ? `the last ${visits.length}` : "")),
     !visits.length && h("p", { class: "soft" }, "None since the hub was started."),
-    visits.length > 0 && h("div", { class: "plain-table", tabindex: 0, role: "group", "aria-labelledby": "visits-title" }, h("table", { id: "agent-visits" },
+    visits.length > 0 && h("div", { class: "agent-table", tabindex: 0, role: "group", "aria-labelledby": "visits-title" }, h("table", { id: "agent-visits" },
       h("thead", null, h("tr", null, ["Dialled", "Lasted", "Ended by", "Code", "Why"].map((name) => h("th", { key: name, scope: "col" }, name)))),
       h("tbody", null, visits.map((visit, n) => h("tr", { key: `${visit.at} ${visits.length - n}` },
         h("td", null, h(Age, { at: visit.at })),

@@ -38,11 +38,11 @@ export function Row({ agent, idle, tally }) {
   const kinds = kindsOf(agent);
   const success = successOf(tally);
   return h("div", { class: agent.connected ? "agent-row" : "agent-row away", "data-agent": agent.agent_id },
-    h("div", { class: "agent-who" }, h("p", { class: "cut" }, h(AgentLink, { id: agent.agent_id })), h("p", { class: "soft cut", title: machine }, machine || "–")),
+    h("div", { class: "agent-who" }, h("p", { class: "cut" }, h(AgentLink, { id: agent.agent_id })), h("p", { class: "soft cut", title: machine }, machine)),
     h("div", { class: "agent-state" }, h(State, { state: agent.state }), why && h("p", { class: "soft cut", title: why }, why)),
     h("div", { class: "agent-slots number", title: "Slots in use" }, h("p", null, `${usedOf(agent)}/${agent.slots}`), kinds && h("p", { class: "soft cut", title: kinds }, kinds)),
     h(Work, { agent, idle }),
-    h("div", { class: "agent-seen soft" }, h("p", null, h("span", { class: "agent-label" }, "frame "), h(Age, { at: agent.last_seen })), h("p", null, h("span", { class: "agent-label" }, "task "), h(Age, { at: agent.last_dispatch }))),
+    h("div", { class: "agent-seen soft" }, h("p", null, "frame ", h(Age, { at: agent.last_seen })), h("p", null, agent.last_dispatch ? ["task ", h(Age, { at: agent.last_dispatch })] : "no task yet")),
     h("div", { class: "agent-success number", "data-tone": success.share !== null && success.share < 50 ? "bad" : null, title: `${success.detail} in 24 hours` }, h("p", null, success.text), h("p", { class: "soft cut" }, success.detail)),
     may.rule && h(Quick, { agent }));
 }

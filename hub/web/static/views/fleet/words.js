@@ -64,7 +64,7 @@ export const usedOf = (agent) => Math.max(0, agent.slots - agent.free_slots);
 export function successOf(tally) {
   const good = tally?.completed ?? 0;
   const all = good + (tally?.failed ?? 0) + (tally?.dead_letter ?? 0);
-  return { share: all ? (good / all) * 100 : null, text: all ? percent((good / all) * 100) : "–", detail: all ? `${count(good)} of ${count(all)}` : "none ended", all };
+  return { share: all ? (good / all) * 100 : null, text: all ? percent((good / all) * 100) : "–", detail: all ? `${count(good)} of ${count(all)}` : "none", all };
 }
 
 /** Everything of an agent that a filter may name, in small letters. @param {Agent} agent */
