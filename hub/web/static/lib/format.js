@@ -101,7 +101,7 @@ export const words = (word) => String(word ?? "").replaceAll("_", " ");
 export function tone(state) {
   switch (state) {
     case "completed": case "online": case "satisfied": return "good";
-    case "running": case "assigned": return "busy";
+    case "running": case "assigned": case "processing": return "busy";
     case "failed": case "dead_letter": case "quarantined": return "bad";
     case "recovering": case "input_required": case "cancelling": case "paused": case "draining": case "resting": return "warn";
     default: return "plain";
