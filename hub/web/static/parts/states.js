@@ -4,7 +4,7 @@
 import { age, iso, moment, tone, words } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { h } from "../lib/render.js";
-import { describe } from "../lib/store.js";
+import { describe, namesLearnt } from "../lib/store.js";
 import { cut } from "../lib/text.js";
 
 const NAME_MAX = 120;
@@ -25,7 +25,10 @@ export const Failed = ({ error, again }) => h("div", { class: "failed panel", ro
   again && h("button", { type: "button", class: "button", onclick: again }, icon("retry"), "Try again"));
 
 /** @param {{ id: string, text?: string }} of */
-export const TaskLink = ({ id, text }) => h("a", { class: "task", href: `/tasks/${encodeURIComponent(id)}`, title: id }, cut(text || describe(id), NAME_MAX));
+export function TaskLink({ id, text }) {
+  if (!text) void namesLearnt.value;      // what it is about may be learnt later
+  return h("a", { class: "task", href: `/tasks/${encodeURIComponent(id)}`, title: id }, cut(text || describe(id), NAME_MAX));
+}
 
 /** @param {{ id: string }} of */
 export const AgentLink = ({ id }) => h("a", { class: "agent", href: `/agents/${encodeURIComponent(id)}`, title: id }, id);
