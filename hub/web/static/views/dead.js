@@ -17,6 +17,9 @@ import { Letters } from "./dead/letters.js";
 /** Whose fault it was, for people. @type {Record<string, string>} */
 const FAULTS = { work: "the work itself", infrastructure: "the infrastructure", policy: "a rule", person: "a person", time: "time" };
 
+/** How it ended, for people; what is not here says it itself. @type {Record<string, string>} */
+const HOWS = { attempts: "attempts used up", strikes: "struck too often", deadline: "could not start in time", input_timeout: "nobody answered" };
+
 /** @typedef {{ kind: DeadGroupView, isOpen: boolean, turn: (fingerprint: string) => void, act: (action: "retry" | "purge", filter: FilterBody, what: string) => void, changes: { value: number } }} KindProps */
 
 /** @param {KindProps} of */
@@ -27,13 +30,13 @@ function Kind({ kind, isOpen, turn, act, changes }) {
   const error = kind.error || words(kind.how) || "no error was given";
   return h("section", { class: "panel kind", "data-kind": fingerprint, "data-gone": kind.count ? null : "" },
     h("h2", { class: "kind-head" }, h("button", { type: "button", class: "kind-turn", "aria-expanded": String(isOpen), "aria-controls": `letters-${fingerprint}`, onclick: () => turn(fingerprint) },
-      icon(isOpen ? "down" : "right"), h("span", { class: "kind-count number" }, count(kind.count)), h("span", { class: isOpen ? "kind-error whole" : "kind-error" }, error))),
+      icon(isOpen ? "down" : "right"), h("span", { class: "kind-count number" }, count(kind.count)), h("span", { class: "quiet" }, kind.count === 1 ? " task: " : " tasks: "), h("span", { class: isOpen ? "kind-error whole" : "kind-error" }, error))),
     h("dl", { class: "kind-facts" },
-      h("div", null, h("dt", null, "ended as"), h("dd", null, words(kind.how) || "unknown")),
+      h("div", null, h("dt", null, "ended as"), h("dd", null, HOWS[kind.how] ?? (words(kind.how) || "unknown"))),
       kind.whose_fault && h("div", null, h("dt", null, "fault of"), h("dd", null, FAULTS[kind.whose_fault] ?? words(kind.whose_fault))),
       kind.plugin && h("div", null, h("dt", null, "plugin"), h("dd", null, kind.plugin)),
-      h("div", null, h("dt", null, "first"), h("dd", null, h(Age, { at: kind.first_seen_at }))),
-      h("div", null, h("dt", null, "last"), h("dd", null, h(Age, { at: kind.last_seen_at }))),
+      kind.count !== 1 && h("div", null, h("dt", null, "first"), h("dd", null, h(Age, { at: kind.first_seen_at }))),
+      h("div", null, h("dt", null, kind.count === 1 ? "seen" : "last"), h("dd", null, h(Age, { at: kind.last_seen_at }))),
       kind.retried > 0 && h("div", null, h("dt", null, "run again"), h("dd", null, `${count(kind.retried)} of ${count(kind.count)}`)),
       h("div", { class: "kind-example" }, h("dt", null, "newest"), h("dd", { class: "cut" }, h(TaskLink, { id: kind.example })))),
     may.act && kind.count > 0 && h("div", { class: "row kind-acts" },
@@ -55,7 +58,9 @@ export default function Dead() {
   /** @param {string} fingerprint */
   const turn = (fingerprint) => { open.value = open.peek() === fingerprint ? "" : fingerprint; };
   /** @param {"retry" | "purge"} action @param {FilterBody} filter @param {string} what */
-  const act = async (action, filter, what) => { if (await many(action, filter, { what })) dead.follow(); };
+  const act = async (action, filter, what) => {
+    if (await many(action, filter, { what })) await (action === "purge" ? dead.reload() : dead.follow());
+  };
 
   return () => {
     const kinds = dead.kinds.value;

@@ -30,7 +30,7 @@ export default function Tasks() {
   const cursor = computed(() => asked.value);
   const page = taskPage(wanted, cursor);
   const chosen = signal(none);
-  const isBusy = signal(false);
+  let isActing = false;           // not `disabled`: the focus comes back to the button
   /** @type {Map<string, string>} */
   const names = new Map();
 
@@ -54,11 +54,12 @@ export default function Tasks() {
 
   /** @param {"cancel" | "retry"} action */
   async function act(action) {
+    if (isActing) return;
     const ids = [...chosen.peek()];
-    isBusy.value = true;
+    isActing = true;
     const isDone = await many(action, ids.length ? { task_ids: ids } : bodyOf(JSON.parse(wanted.value)), {
       what: ids.length ? "" : "All that fit the filter, on every page.", name: (id) => names.get(id) ?? describe(id) });
-    isBusy.value = false;
+    isActing = false;
     if (isDone) chosen.value = none;
   }
 
@@ -85,13 +86,13 @@ export default function Tasks() {
       h("a", { class: "button", href: withQuery("/api/tasks/export", JSON.parse(wanted.value)), download: "tasks.ndjson", title: "All that fit the filter, as JSON lines" }, icon("download"), "Export")),
     h(States, null), h(Filters, null),
     page.error.value && h(Failed, { key: "failed", error: page.error.value, again: page.reload }),
-    h(Bar, { key: "bar", page, chosen, chooseAll, act, isBusy: isBusy.value }),
+    h(Bar, { key: "bar", page, chosen, chooseAll, act }),
     h(Body, { key: "body", page, chosen, choose }),
     h(Steps, { key: "steps", page, cursor, older, newer }));
 }
 
-/** What there is, what is chosen, and what can be done to it. @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, chooseAll: (isChosen: boolean) => void, act: (action: "cancel" | "retry") => void, isBusy: boolean }} of */
-function Bar({ page, chosen, chooseAll, act, isBusy }) {
+/** What there is, what is chosen, and what can be done to it. @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, chooseAll: (isChosen: boolean) => void, act: (action: "cancel" | "retry") => void }} of */
+function Bar({ page, chosen, chooseAll, act }) {
   const tasks = page.tasks.value;
   const picked = chosen.value.size;
   const onPage = tasks.filter((task) => chosen.value.has(task.task_id)).length;
@@ -105,8 +106,8 @@ function Bar({ page, chosen, chooseAll, act, isBusy }) {
     fresh > 0 && h("button", { type: "button", class: "button primary small fresh", onclick: page.showNews }, `${plural(fresh, "new task")}`),
     h("span", { class: "space" }),
     may.act && (picked > 0 || isFiltered) && [
-      h("button", { key: "cancel", type: "button", class: "button", disabled: isBusy, onclick: () => act("cancel") }, icon("stop"), `Cancel ${whom}…`),
-      h("button", { key: "retry", type: "button", class: "button", disabled: isBusy, onclick: () => act("retry") }, icon("retry"), `Run ${whom} again…`)]);
+      h("button", { key: "cancel", type: "button", class: "button", onclick: () => act("cancel") }, icon("stop"), `Cancel ${whom}…`),
+      h("button", { key: "retry", type: "button", class: "button", onclick: () => act("retry") }, icon("retry"), `Run ${whom} again…`)]);
 }
 
 /** @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, choose: (id: string, isChosen: boolean) => void }} of */

@@ -32,26 +32,29 @@ async function load(fingerprint, most, stop) {
   return { letters, again: new Map(retries.reverse().map((task) => [String(task.retry_of), task.task_id])), hasMore: next !== null };
 }
 
-/** @param {{ task: TaskView, again: string | undefined, reload: () => void }} of */
-function Letter({ task, again, reload }) {
-  const isBusy = signal(false);
-  return (/** @type {{ task: TaskView, again: string | undefined, reload: () => void }} */ now) => {
+/** @typedef {{ task: TaskView, again: string | undefined, reload: () => void }} LetterProps */
+
+/** @param {LetterProps} first */
+function Letter({ task: { task_id } }) {
+  let isActing = false;
+  return (/** @type {LetterProps} */ now) => {
     async function run() {
-      isBusy.value = true;
+      if (isActing) return;
+      isActing = true;
       await attempt(async () => {
-        const told = await post(at("/api/tasks/{task_id}/retry", task.task_id));
+        const told = await post(at("/api/tasks/{task_id}/retry", task_id));
         tell("It runs again as a new task.", "good", { address: `/tasks/${encodeURIComponent(String(told.task_id))}`, text: "Open it" });
       });
-      isBusy.value = false;
+      isActing = false;
       now.reload();
     }
-    return h("li", { class: "letter", "data-task": now.task.task_id },
+    return h("li", { class: "letter", "data-task": task_id },
       h("div", { class: "letter-words" },
-        h("div", { class: "cut" }, h(TaskLink, { id: now.task.task_id, text: now.task.description })),
+        h("div", { class: "cut" }, h(TaskLink, { id: task_id, text: now.task.description })),
         h("p", { class: "letter-error", title: now.task.error }, now.task.error ?? "")),
       h("span", { class: "letter-about soft" }, now.task.agent_id && h(AgentLink, { id: now.task.agent_id }), h("span", null, plural(now.task.attempt, "attempt")), h(Age, { at: now.task.updated_at })),
       now.again ? h("a", { class: "button small", href: `/tasks/${encodeURIComponent(now.again)}` }, icon("check", 14), "Was run again")
-        : may.act ? h("button", { type: "button", class: "button small", disabled: isBusy.value, onclick: run }, icon("retry", 14), "Run again") : h("span", { class: "soft small" }, "not run again"));
+        : may.act ? h("button", { type: "button", class: "button small", onclick: run }, icon("retry", 14), "Run again") : h("span", { class: "soft small" }, "not run again"));
   };
 }
 

@@ -23,6 +23,7 @@ function aboutOf(task, now) {
     case "running": case "input_required": case "recovering": case "cancelling":
       return task.question?.prompt ?? task.message ?? { running: "at work", recovering: "its agent is out of reach", cancelling: "told to stop", input_required: "asks a person" }[task.state];
     case "completed": return task.message ?? "done";
+    case "cancelled": return task.ending?.stopped ? `its run was stopped: ${words(task.ending.stopped)}` : task.attempt ? "no run of it was left" : "before it began";
     default: return task.error ?? (task.ending ? words(task.ending.how) : "");
   }
 }
@@ -43,7 +44,7 @@ function Labels({ labels }) {
   const all = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
   if (!all.length) return null;
   return h("span", { class: "labels", title: all.join("\n") }, all.slice(0, LABELS_SHOWN).map((text) => h("span", { key: text, class: "badge cut" }, text)),
-    all.length > LABELS_SHOWN && h("span", { class: "badge" }, `+${all.length - LABELS_SHOWN}`));
+    all.length > LABELS_SHOWN && h("span", { class: "badge rest" }, `+${all.length - LABELS_SHOWN}`));
 }
 
 /** @param {{ task: TaskView, isChosen: boolean, choose: ((id: string, isChosen: boolean) => void) | null }} of */
