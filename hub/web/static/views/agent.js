@@ -7,10 +7,11 @@ import { icon } from "../lib/icons.js";
 import { h } from "../lib/render.js";
 import { computed, effect, untracked } from "../lib/signal.js";
 import { agentOf, fleet } from "../lib/store.js";
+import { quoted } from "../parts/commands.js";
 import { Age, Empty, Failed, Loading, State } from "../parts/states.js";
 import { Connections, Held, Idle, Offers } from "./fleet/panels.js";
 import { revokeTokens, STEERING, steerOne, WORDS } from "./fleet/steering.js";
-import { isInner, machineOf, successOf, usedOf, whyOf } from "./fleet/words.js";
+import { isInner, machineOf, softwareOf, successOf, usedOf, whyOf } from "./fleet/words.js";
 
 /** @typedef {import("../types.d.ts").AgentView} Agent */
 
@@ -29,13 +30,12 @@ function About({ agent }) {
   /** @type {[string, any][]} */
   const facts = [
     ["Machine", machineOf(agent) || "–"],
-    ["Software", agent.sdk ?? agent.client_type ?? "–"],
+    ["Software", softwareOf(agent) || "–"],
     ["Protocol", generation],
     ["Instance", h("span", { class: "mono" }, agent.instance_id ?? "–")],
     ["Connected", agent.connected ? h(Age, { at: agent.connected_at }) : "no"],
     ["Last frame", h(Age, { at: agent.last_seen })],
     ["Last dispatch", h(Age, { at: agent.last_dispatch })],
-    ["Says of itself", words(agent.status)],
   ];
   if (agent.load !== null) facts.splice(3, 0, ["Load", agent.load.toFixed(2)]);
   if (agent.name && agent.name !== agent.agent_id) facts.unshift(["Name", agent.name]);
@@ -76,7 +76,7 @@ export default function AgentPage({ params }) {
     const back = h("a", { class: "agent-back", href: "/agents" }, icon("left", 14), "Fleet");
     const fault = agent.error.value;
     if (fault?.status === 404) {
-      return h("div", { key: "nobody" }, back, h("h1", { class: "wrap" }, id), h(Empty, { title: "No agent of that name has ever connected.", text: "Start it, or look in the fleet for another one:", command: `sidecar connect --agent-id ${/^[\w.-]+$/.test(id) ? id : "NAME"}` }));
+      return h("div", { key: "nobody" }, back, h("h1", { class: "wrap" }, id), h(Empty, { title: "No agent of that name has ever connected.", text: "Start it, or look in the fleet for another one:", command: `sidecar connect --agent-id ${quoted(id)}` }));
     }
     if (!now) return fault ? h(Failed, { key: "failed", error: fault, again: agent.reload }) : h(Loading, { key: "loading" });
     const why = whyOf(now);

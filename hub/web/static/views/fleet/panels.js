@@ -4,6 +4,7 @@
 import { duration, hubNow, percent, plural } from "../../lib/format.js";
 import { h } from "../../lib/render.js";
 import { taskOf, tasksChanged } from "../../lib/store.js";
+import { quoted } from "../../parts/commands.js";
 import { Age, Failed, Loading, State, TaskLink } from "../../parts/states.js";
 import { idleWords } from "./words.js";
 
@@ -33,13 +34,13 @@ export function Idle({ agent, found, error, again }) {
     h("div", { class: "bar" }, h("h2", { id: "idle-title" }, "Why idle")),
     error && h(Failed, { key: "failed", error, again }),
     !found && !error && h(Loading, { key: "loading" }),
-    found && !agent.connected && h("p", { key: "away" }, "It is not connected. ", h("code", null, `sidecar connect --agent-id ${agent.agent_id}`)),
+    found && !agent.connected && h("p", { key: "away" }, "It is not connected. ", h("code", null, `sidecar connect --agent-id ${quoted(agent.agent_id)}`)),
     found && agent.connected && !mine && h("p", { key: "busy" }, "It is not idle: all of its slots are in use."),
     found && mine && h("p", { key: "why" }, `Free: ${free}. `, h("strong", null, `${sentence(idleWords(mine.reason))}.`)),
     lines.length > 0 && h("ul", { key: "lines", class: "agent-lines", tabindex: 0, role: "group", "aria-label": "Waiting tasks and why they do not go to it" }, lines.map((line) => h("li", { key: line.task_id },
       h(TaskLink, { id: line.task_id }),
       h("span", { class: "soft small" }, [line.waiting > 1 ? `and ${plural(line.waiting - 1, "more like it", "more like it")}` : "", line.slot && `slot ${line.slot}`, idleWords(line.rule)].filter(Boolean).join(" · "))))),
-    found && waiting > 0 && h("p", { key: "all", class: "soft" }, h("a", { href: "/tasks?state=queued" }, plural(waiting, "task")), " in line in the whole hub"));
+    found && waiting > 0 && h("p", { key: "all", class: "soft agent-waiting" }, h("a", { href: "/tasks?state=queued" }, plural(waiting, "task")), " in line in the whole hub"));
 }
 
 /** @param {string} text */
@@ -60,7 +61,7 @@ export const Offers = ({ agent }) => h("section", { class: "panel", "aria-labell
 export function Connections({ agent }) {
   const visits = [...(agent.connections ?? [])].reverse();
   return h("section", { class: "panel", "aria-labelledby": "visits-title" },
-    h("div", { class: "bar" }, h("h2", { id: "visits-title" }, "Connections"), h("span", { class: "soft" }, visits.length ? `the last ${visits.length}` : "")),
+    h("div", { class: "bar" }, h("h2", { id: "visits-title" }, "Connections"), h("span", { class: "soft" }, visits.length ? plural(visits.length, "dial") : "")),
     !visits.length && h("p", { class: "soft" }, "None since the hub was started."),
     visits.length > 0 && h("div", { class: "agent-table", tabindex: 0, role: "group", "aria-labelledby": "visits-title" }, h("table", { id: "agent-visits" },
       h("thead", null, h("tr", null, ["Dialled", "Lasted", "Ended by", "Code", "Why"].map((name) => h("th", { key: name, scope: "col" }, name)))),

@@ -8,7 +8,7 @@ import { h } from "../../lib/render.js";
 import { taskOf, tasksChanged } from "../../lib/store.js";
 import { Age, AgentLink, State, TaskLink } from "../../parts/states.js";
 import { steerOne, WORDS } from "./steering.js";
-import { idleWords, isInner, kindsOf, machineOf, successOf, usedOf, whyOf } from "./words.js";
+import { idleWords, isInner, kindsOf, machineOf, softwareOf, successOf, usedOf, whyOf } from "./words.js";
 
 /** @typedef {import("../../types.d.ts").AgentView} Agent */
 
@@ -16,7 +16,10 @@ import { idleWords, isInner, kindsOf, machineOf, successOf, usedOf, whyOf } from
 function Work({ agent, idle }) {
   void tasksChanged.value;
   const [first, ...others] = agent.running_tasks;
-  if (!first) return h("div", { class: "agent-work soft" }, h("p", { class: "cut", title: idle ? idleWords(idle) : null }, idle ? idleWords(idle) : agent.connected ? "nothing in hand" : ""));
+  if (!first) {
+    const why = idle && agent.state === "online" ? idleWords(idle) : agent.connected ? "nothing in hand" : "";
+    return h("div", { class: "agent-work soft" }, h("p", { class: "cut", title: why }, why));
+  }
   const progress = taskOf(first)?.progress ?? null;
   return h("div", { class: "agent-work" },
     h("p", { class: "agent-task" }, h(TaskLink, { id: first }), others.length > 0 && h("span", { class: "soft", title: plural(others.length, "more task") }, `+${others.length}`)),
@@ -34,7 +37,7 @@ function Quick({ agent }) {
 /** @param {{ agent: Agent, idle: string | undefined, tally: Record<string, number> | undefined }} of */
 export function Row({ agent, idle, tally }) {
   const why = whyOf(agent);
-  const machine = machineOf(agent);
+  const machine = [machineOf(agent), softwareOf(agent)].filter(Boolean).join(" · ");
   const kinds = kindsOf(agent);
   const success = successOf(tally);
   return h("div", { class: agent.connected ? "agent-row" : "agent-row away", "data-agent": agent.agent_id },

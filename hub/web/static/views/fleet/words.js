@@ -43,7 +43,7 @@ export const isInner = (agent) => agent.agent_id.startsWith(INNER);
 export function whyOf(agent) {
   if (agent.state === "resting") return agent.resting ? restOf(agent.resting.reason, agent.resting.until) : "";
   if (agent.state === "quarantined") return [agent.quarantine_reason, `${duration(agent.quarantine_left_ms)} left`].filter(Boolean).join(", ");
-  if (agent.state === "paused") return "somebody paused it at the hub";
+  if (agent.state === "paused") return "by a person at the hub";
   if (agent.state === "draining") return "it finishes what it has";
   return "";
 }
@@ -51,8 +51,11 @@ export function whyOf(agent) {
 /** @param {string} reason @param {number | null | undefined} until */
 const restOf = (reason, until) => (until ? `${reason} until ${new Date(until).toDateString() === new Date(hubNow()).toDateString() ? clock(until).slice(0, 5) : new Date(until).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" })}` : reason);
 
-/** "linux on build-7 · crewhub-sidecar/0.5" @param {Agent} agent */
-export const machineOf = (agent) => [agent.labels.host, agent.labels.os, agent.sdk ?? agent.client_type].filter(Boolean).join(" · ");
+/** "build-7 · linux" @param {Agent} agent */
+export const machineOf = (agent) => [agent.labels.host, agent.labels.os].filter(Boolean).join(" · ");
+
+/** @param {Agent} agent */
+export const softwareOf = (agent) => agent.sdk ?? agent.client_type ?? "";
 
 /** "gpu 0/1" for each kind besides the ordinary one. @param {Agent} agent */
 export const kindsOf = (agent) => Object.entries(agent.slot_kinds).map(([kind, all]) => `${kind} ${all - (agent.free_slot_kinds[kind] ?? 0)}/${all}`).join(", ");

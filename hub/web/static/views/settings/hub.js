@@ -50,15 +50,18 @@ function rowsOf(figures, health) {
   const redis = health.redis ?? (figures.one("hub_redis_up") === 1 ? "up" : null);
   const alerts = figures.all("hub_alerts_total").filter(({ value }) => value > 0);
   const isFull = figures.one("hub_storage_full") === 1;
+  const pending = figures.one("hub_webhook_pending") ?? 0;
+  /** @type {[string, any, ("good" | "warn" | "bad" | null)?][]} */
+  const ledger = health.durability ? [["Ledger", DURABILITY[health.durability] ?? health.durability]] : [];
   return [
-    ["Ledger", health.durability ? DURABILITY[health.durability] ?? health.durability : "–"],
+    ...ledger,
     ["Disk", [bytes(figures.one("hub_disk_free_bytes")), isFull ? " free: too little" : " free"], isFull ? "bad" : null],
     ["Redis", redis ?? "none is configured", redis === "down" ? "warn" : null],
-    ["Agents", plural(fleet.value.filter((agent) => agent.connected && !agent.agent_id.startsWith("hub:")).length, "agent connected", "agents connected")],
-    ["Waits to be decided", plural(figures.one("hub_inbox_letters") ?? 0, "letter")],
-    ["Webhooks still have to get", plural(figures.one("hub_webhook_pending") ?? 0, "delivery", "deliveries")],
-    ["Watches the feed", plural(figures.one("hub_feed_subscribers") ?? 0, "watcher")],
-    ["Alerts since its start", alerts.length ? alerts.map(({ labels, value }) => `${words(labels.kind)}: ${count(value)}`).join(", ") : "none", alerts.length ? "warn" : null],
+    ["Agents", plural(fleet.value.filter((agent) => agent.connected && !agent.agent_id.startsWith("hub:")).length, "is connected", "are connected")],
+    ["Inbox", plural(figures.one("hub_inbox_letters") ?? 0, "letter waits", "letters wait")],
+    ["Webhooks", pending ? `${plural(pending, "delivery", "deliveries")} under way` : "all told"],
+    ["Watchers", plural(figures.one("hub_feed_subscribers") ?? 0, "reads the feed", "read the feed")],
+    ["Alerts", alerts.length ? alerts.map(({ labels, value }) => `${words(labels.kind)}: ${count(value)}`).join(", ") : "none since its start", alerts.length ? "warn" : null],
   ];
 }
 
@@ -91,7 +94,7 @@ export function Hub() {
   return () => {
     const now = health.value.value;
     const fault = health.error.value;
-    version = now?.version ?? version;
+    version = now?.version ?? figures.value.value?.all("hub_build_info")[0]?.labels.version ?? version;
     if (!now && !fault) return h(Loading, { key: "loading" });
     return h("div", { key: "hub", class: "set-parts" },
       h("section", { class: "panel", "aria-labelledby": "health-title" }, h("div", { class: "bar" }, h("h2", { id: "health-title" }, "Health")),

@@ -22,7 +22,7 @@ export function NewToken(first) {
   const faults = signal(faultsOf(null, FIELDS));
   const isBusy = signal(false);
   /** @param {Partial<typeof first> & Record<string, any>} change */
-  const say = (change) => { said.value = { ...said.peek(), ...change }; };
+  const say = (change) => { said.value = { ...said.peek(), ...change }; faults.value = faultsOf(null, FIELDS); };
 
   /** @param {Event} event */
   async function submit(event) {

@@ -8,6 +8,7 @@ import { icon } from "../../lib/icons.js";
 import { h } from "../../lib/render.js";
 import { filter } from "../../lib/router.js";
 import { effect, signal, untracked } from "../../lib/signal.js";
+import { quoted } from "../../parts/commands.js";
 import { Age, Empty, Failed, Loading } from "../../parts/states.js";
 import { Once } from "./form.js";
 import { NewToken } from "./newtoken.js";
@@ -21,8 +22,9 @@ const SOON_MS = 7 * 24 * 3_600_000;
 /** What to do with a new one. @param {Made} token */
 function nextFor(token) {
   const where = location.origin.replace(/^http/, "ws");
-  if (token.role === "join") return ["On the agent's machine, within the time it is good: ", h("code", null, `sidecar join ${location.origin} - --agent-id ${/[*?[]/.test(token.agent_id ?? "") ? "NAME" : token.agent_id}`), " and paste it."];
-  if (token.role === "agent") return ["Keep it in a file that only its owner reads, then: ", h("code", null, `sidecar connect ${where}/ws --agent-id ${token.agent_id} --token-file FILE`)];
+  const name = /[*?[]/.test(token.agent_id ?? "") ? "NAME" : quoted(token.agent_id ?? "");
+  if (token.role === "join") return ["On the agent's machine, within the time it is good: ", h("code", null, `sidecar join ${location.origin} - --agent-id ${name}`), " and paste it."];
+  if (token.role === "agent") return ["Keep it in a file that only its owner reads, then: ", h("code", null, `sidecar connect ${where}/ws --agent-id ${name} --token-file FILE`)];
   return ["Log in here with it, or on the command line: ", h("code", null, "HUB_TOKEN=… hub tasks list")];
 }
 

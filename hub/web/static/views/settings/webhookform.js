@@ -32,7 +32,7 @@ export function WebhookForm(first) {
   const faults = signal(faultsOf(null, FIELDS));
   const isBusy = signal(false);
   /** @param {Record<string, string>} change */
-  const say = (change) => { said.value = { ...said.peek(), ...change }; };
+  const say = (change) => { said.value = { ...said.peek(), ...change }; faults.value = faultsOf(null, FIELDS); };
 
   /** @param {string} event */
   function turn(event) {

@@ -16,7 +16,7 @@ async function leave() {
 export function You() {
   return () => {
     const who = session.value;
-    const rights = may.rule ? "see, act, and rule over agents, tokens and webhooks" : may.act ? "see, and push, cancel and answer tasks" : "see";
+    const rights = may.rule ? "look, act, and rule over agents, tokens and webhooks" : may.act ? "look, and push, cancel and answer tasks" : "look";
     return h("div", { class: "set-parts" },
       h("section", { class: "panel", "aria-labelledby": "you-title" }, h("div", { class: "bar" }, h("h2", { id: "you-title" }, "Logged in")),
         h("dl", { class: "agent-facts" },
