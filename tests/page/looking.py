@@ -29,6 +29,17 @@ TINY_PX: Final = 16
 STOPS_MAX: Final = 600
 """Tab stops of one view: beyond this the keyboard leads nowhere, or goes round in it."""
 
+FROM_THE_TOP: Final = """() => {
+  document.activeElement?.blur();
+  getSelection()?.removeAllRanges();
+  const top = document.createElement("span");
+  top.tabIndex = -1;
+  document.body.prepend(top);
+  top.focus();
+  top.remove();
+}"""
+"""Tab goes on from what was focused last, even after that has lost the focus: so it is one at the top."""
+
 SCRIPTS: Final = Path(__file__).parent / "scripts"
 LAYOUT: Final = (SCRIPTS / "layout.js").read_text(encoding="utf-8")
 KEYS: Final = (SCRIPTS / "keys.js").read_text(encoding="utf-8")
@@ -63,7 +74,7 @@ def why_of(place: dict[str, Any]) -> str:
 
 async def keyboard_faults(page: Page) -> list[str]:
     """Walk through the view with Tab: what is not reached, and where the focus does not show."""
-    await page.evaluate("() => { document.activeElement?.blur(); window.getSelection()?.removeAllRanges(); }")
+    await page.evaluate(FROM_THE_TOP)
     await page.evaluate(KEYS)
     stops = 0
     while stops < STOPS_MAX:

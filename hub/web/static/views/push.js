@@ -1,6 +1,6 @@
 // @ts-check
 // Push: who shall do what, by when. A plugin's settings are a form; what the hub refuses is said beside the field that it is
-// about; the same as a command is there to copy. What begins in the address: to, agent, capability, plugin, description, from.
+// about; the same as a command is there to copy. What begins in the address: to, agent, capability, plugin, description, clone.
 
 import { at, get, post, question, Refusal } from "../lib/api.js";
 import { tell } from "../lib/dialog.js";
@@ -57,7 +57,7 @@ export default function Push() {
   const isFetching = signal(false);
   const isBusy = signal(false);
   const failed = signal(/** @type {any} */ (null));
-  const from = new URLSearchParams(place.peek().query).get("from") ?? "";
+  const from = new URLSearchParams(place.peek().query).get("clone") ?? "";
   const source = question((stop) => get(at("/api/tasks/{task_id}", from), {}, stop));
   let key = newKey();
   let values = /** @type {any} */ (undefined);      // to begin the settings with
