@@ -6,6 +6,7 @@ import { signal } from "./signal.js";
 /** @typedef {{ task_id: string, from: number, to: number | null, state: string, track: number }} Bar */
 
 export const WINDOW_MS = 10 * 60_000;
+const SHORTER_MS = [60_000, 120_000, 300_000];      // a fleet that has just begun to work is shown larger
 const BARS_MAX = 120;             // a lane; more in ten minutes are narrower than a pixel
 const LANES_MAX = 2_000;
 const TRACKS_MAX = 6;             // of one lane; thinner bars could not be told apart
@@ -47,5 +48,15 @@ export function markBar(bar, state) { bar.state = state; }
 
 /** @param {Bar} bar @param {number} to @param {string} state */
 export function endBar(bar, to, state) { bar.to = to; bar.state = state; }
+
+/** How much time the lanes are to show: as little as holds all that was done lately. @param {number} now */
+export function spanOf(now) {
+  let reach = 0;
+  for (const lane of lanes.values()) {
+    for (const bar of lane) if (bar.to === null || bar.to > now - WINDOW_MS) { reach = Math.max(reach, now - bar.from); break; }
+    if (reach > SHORTER_MS[SHORTER_MS.length - 1]) return WINDOW_MS;
+  }
+  return SHORTER_MS.find((span) => reach <= span) ?? WINDOW_MS;
+}
 
 export function clearLanes() { lanes.clear(); }
