@@ -29,7 +29,6 @@ async def yes(page: Page, title: str, word: str) -> None:
 async def token_once(page: Page, name: str) -> str:
     """The secret that is shown once, and gone when it is closed."""
     field = page.get_by_label(name, exact=True)
-    await expect(field).to_be_focused()
     value = await field.input_value()
     await page.get_by_role("button", name="I have it: close").click()
     await expect(field).to_have_count(0)
@@ -57,9 +56,15 @@ async def test_tokens_are_made_shown_once_and_revoked(rig: Rig) -> None:
     await form.get_by_label("Only for agents").fill("build-*, ada")
     await form.get_by_role("button", name="Make a token").click()
     await expect(page.get_by_text("It is shown this once.")).to_be_visible()
+    await expect(page.get_by_label("Token", exact=True)).to_be_focused()
     await looks_right(visit, "settings-token-once")
+    await visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_role("button", name="Copy").click()
+    await expect(page.get_by_text("Token copied")).to_be_visible()
+    copied = await page.evaluate("navigator.clipboard.readText()")
     token = await token_once(page, "Token")
     assert TOKEN.fullmatch(token)
+    assert copied == token
     assert log_in(rig.hub.address, token).value, "it is good"
     made = token_row(page, "the nightly job")
     await expect(made).to_contain_text("only agents build-*, ada")

@@ -112,6 +112,20 @@ export async function logOut() {
   session.value = null;
 }
 
+/** Not while it is under way: then once more afterwards. What is asked again and again must not end what it asked before.
+ *  @param {() => Promise<any>} act @returns {() => void} */
+export function calmly(act) {
+  let isBusy = false;
+  let again = false;
+  async function run() {
+    if (isBusy) { again = true; return; }
+    isBusy = true;
+    try { await act(); } finally { isBusy = false; }
+    if (again) { again = false; run(); }
+  }
+  return () => { run(); };
+}
+
 /** A question that is asked anew when what it reads changes; the newest answer wins.
  *  @template T @param {(stop: AbortSignal) => Promise<T>} load
  *  @returns {{ value: import("./signal.js").Signal<T | undefined>, error: import("./signal.js").Signal<Refusal | null>, isLoading: import("./signal.js").Signal<boolean>, reload: () => Promise<void> }} */

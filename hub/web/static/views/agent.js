@@ -1,7 +1,7 @@
 // @ts-check
 // One agent: what it is, what it has in hand, why it idles, how it fared, and how its connections ended.
 
-import { at, get, may, question } from "../lib/api.js";
+import { at, calmly, get, may, question } from "../lib/api.js";
 import { everyTenSeconds, plural, words } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { h } from "../lib/render.js";
@@ -14,6 +14,8 @@ import { revokeTokens, STEERING, steerOne, WORDS } from "./fleet/steering.js";
 import { isInner, machineOf, softwareOf, successOf, usedOf, whyOf } from "./fleet/words.js";
 
 /** @typedef {import("../types.d.ts").AgentView} Agent */
+
+const ENDINGS_EVERY = 3;          // ticks of ten seconds: it counts a day
 
 /** @param {{ agent: Agent }} of */
 function Actions({ agent }) {
@@ -63,13 +65,14 @@ export default function AgentPage({ params }) {
   const agent = question((stop) => get(at("/api/agents/{agent_id}", id), {}, stop));
   const idle = question((stop) => get("/api/fleet/explain", { agent: id }, stop));
   const endings = question((stop) => get("/api/fleet/endings", {}, stop));
+  const ask = calmly(async () => { await agent.reload(); if (agent.value.peek()) await idle.reload(); });
   effect(() => {
     void known.value;                      // the store has heard of it
     void everyTenSeconds();
-    untracked(() => agent.reload().then(() => { if (agent.value.peek()) idle.reload(); }));
+    untracked(ask);
   });
-  const held = computed(() => known.value?.running_tasks.join(" "));
-  effect(() => { void held.value; untracked(endings.reload); });
+  let ticks = 0;
+  effect(() => { void everyTenSeconds(); if (ticks % ENDINGS_EVERY === 0) untracked(endings.reload); ticks += 1; });
 
   return () => {
     const now = agent.value.value;

@@ -1,7 +1,7 @@
 // @ts-check
 // What a webhook got and did not get: pages of deliveries, every try of one, and sending it again.
 
-import { at, get, post, question } from "../../lib/api.js";
+import { at, calmly, get, post, question } from "../../lib/api.js";
 import { attempt } from "../../lib/dialog.js";
 import { duration, everySecond, everyTenSeconds, plural } from "../../lib/format.js";
 import { icon } from "../../lib/icons.js";
@@ -25,7 +25,8 @@ const Mark = ({ state }) => h("span", { class: "state", "data-tone": TONES[state
 function Tries({ id, again }) {
   const found = question((stop) => get(at("/api/webhooks/deliveries/{delivery_id}", id), {}, stop));
   const isPending = computed(() => found.value.value?.state === "pending");
-  effect(() => { if (isPending.value) void everySecond(); untracked(found.reload); });
+  const ask = calmly(found.reload);
+  effect(() => { if (isPending.value) void everySecond(); untracked(ask); });
   async function send() {
     await attempt(() => post(at("/api/webhooks/deliveries/{delivery_id}/redeliver", id)), "It is sent again, under the same id");
     found.reload();
@@ -62,10 +63,11 @@ export function Deliveries({ id, sent }) {
   const open = filter("delivery", "", { push: true });
   const page = question((stop) => get(at("/api/webhooks/{webhook_id}/deliveries", id), { state: untracked(() => state.value), cursor: untracked(() => cursor.value), limit: PAGE }, stop));
   const isMoving = computed(() => (page.value.value?.deliveries ?? []).some((one) => one.state === "pending"));
+  const ask = calmly(page.reload);
   effect(() => {
     void [state.value, cursor.value, sent.value, everyTenSeconds()];
     if (isMoving.value) void everySecond();
-    untracked(page.reload);
+    untracked(ask);
   });
   return () => {
     const found = page.value.value;
