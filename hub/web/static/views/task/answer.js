@@ -102,7 +102,10 @@ export function Question({ task }) {
       await post(at("/api/tasks/{task_id}/input", task.task_id), { request_id: task.question.request_id, value: fields[0].name === "" ? values[""] ?? null : values });
       isSent.value = true;
       tell("Answered", "good");
-    } catch (error) { refused.value = error instanceof Refusal ? error.faults[0]?.detail || error.advice : String(error); }
+    } catch (error) {
+      refused.value = error instanceof Refusal ? error.faults[0]?.detail || error.advice : String(error);
+      if (error instanceof Refusal && error.status === 409) tell(error.advice, "bad");      // the form is about to go: somebody was faster
+    }
     isBusy.value = false;
     reload();
   }

@@ -72,10 +72,16 @@ function Progress({ tale }) {
   const isOver = FINAL.has(task.state);
   const isOn = ["running", "input_required", "cancelling", "recovering", "assigned"].includes(task.state);
   const said = isOver && task.state === "completed" ? "" : message;
-  if (!isOn && !isOver) return null;
+  if (isOver ? progress === null : !isOn) return null;
   return h("div", { class: "task-progress", "data-state": task.state },
     h("progress", { id: "progress", max: 100, value: progress ?? 0, "aria-label": "Progress", "aria-valuetext": progress === null ? "not said" : percent(progress) }),
-    h("p", null, h("span", { id: "progress-said", class: "number" }, progress === null ? "–" : percent(progress)), said && h("span", { id: "progress-message", class: "task-message" }, said)));
+    h("p", null, h("span", { id: "progress-said", class: "number" }, progress === null ? (said ? "" : "It has not said how far it is.") : percent(progress)), said && h("span", { id: "progress-message", class: "task-message" }, said)));
+}
+
+/** The one that is on, or was the last. @param {any} task */
+function attemptOf(task) {
+  const isSpent = FINAL.has(task.state) && task.state !== "completed";
+  return `attempt ${Math.min(task.attempts_max, isSpent ? Math.max(1, task.attempt) : task.attempt + 1)} of ${task.attempts_max}`;
 }
 
 /** @param {{ tale: Tale }} of */
@@ -84,9 +90,9 @@ export function Head({ tale }) {
   const about = task.description || task.plugin || task.task_id;
   return h("header", { class: "panel task-head", "data-state": task.state },
     h("div", { class: "task-top" },
-      h("div", { class: "task-name" }, h("h1", { id: "task-title" }, cut(about, TITLE_MAX)),
+      h("div", { class: "task-about" }, h("h1", { id: "task-title" }, cut(about, TITLE_MAX)),
         h("p", { class: "task-line" }, h("span", { id: "task-state" }, h(State, { state: task.state })), task.agent_id && h(AgentLink, { id: task.agent_id }), task.plugin && h("span", { class: "badge" }, cut(task.plugin, 80)),
-          task.attempts_max > 1 && h("span", { class: "soft" }, `attempt ${Math.min(task.attempts_max, FINAL.has(task.state) ? Math.max(1, task.attempt) : task.attempt + 1)} of ${task.attempts_max}`), h("span", { class: "soft" }, h(Age, { at: task.created_at })),
+          task.attempts_max > 1 && h("span", { class: "soft" }, attemptOf(task)), h("span", { class: "soft" }, h(Age, { at: task.created_at })),
           task.retry_of && h("span", { class: "soft" }, "again, after ", h(TaskLink, { id: task.retry_of, text: "an earlier one" })))),
       h(Actions, { task, reload: tale.reload })),
     h(Progress, { tale }));
@@ -114,14 +120,14 @@ export function Facts({ tale, began, ended }) {
     fact("Id", h("span", { class: "mono wrap" }, task.task_id)),
     fact("Agent", task.agent_id ? h(AgentLink, { id: task.agent_id }) : task.assign_to ? h(AgentLink, { id: task.assign_to }) : "anybody"),
     fact("Plugin", task.plugin && cut(task.plugin, VALUE_MAX)), fact("Priority", task.priority),
-    fact("Attempts", `${task.attempt} spent of ${task.attempts_max}`), fact("Strikes", task.strikes > 0 && plural(task.strikes, "lost run")),
+    fact("Attempts", `${task.attempts_max} at most${task.attempt ? `, ${task.attempt} failed` : ""}`), fact("Strikes", task.strikes > 0 && plural(task.strikes, "lost run")),
     fact("Pushed", h("span", null, h(Age, { at: task.created_at }), h("span", { class: "soft" }, ` by ${cut(task.submitted_by || "nobody", 80)}`))), fact("Ran for", took && h("span", { class: "number" }, took)),
     fact("Tokens", live && h("span", { id: "task-tokens", class: "number" }, usage && !live ? `${tokens(usage.tokens_in)} in, ${tokens(usage.tokens_out)} out` : live)), fact("Model", usage?.model && cut(usage.model, VALUE_MAX)),
     fact("Cost", typeof usage?.cost === "number" ? h("span", { class: "number" }, usage.cost.toPrecision(3)) : null),
     fact("Labels", pairs(task.labels)), fact("Needs", [...task.needed_capabilities, task.slot && `a ${task.slot} slot`].filter(Boolean).map((/** @type {string} */ one) => cut(one, 80)).join(", ")), fact("Needs labels", pairs(task.needed_labels)), fact("Rather with", pairs(task.preferred_labels)),
     fact("Depends on", links(task.depends_on)), fact("Unique key", task.unique_key && cut(task.unique_key, VALUE_MAX)), fact("Concurrency key", task.concurrency_key && `${cut(task.concurrency_key, VALUE_MAX)}${limitOf(task) ? ` (${limitOf(task)})` : ""}`), fact("Same agent as", task.sticky_key && cut(task.sticky_key, VALUE_MAX)),
     fact("Not before", task.run_at && moment(task.run_at)), fact("Begin by", task.start_by && moment(task.start_by)), fact("May take", task.timeout_ms && duration(task.timeout_ms)), fact("Silent for at most", task.progress_timeout_ms && duration(task.progress_timeout_ms)),
-    fact("Kept for a next attempt", [task.steps_kept && plural(task.steps_kept, "step"), task.answers_kept && plural(task.answers_kept, "answer")].filter(Boolean).join(", ")), fact("Retry of", task.retry_of && h(TaskLink, { id: task.retry_of, text: task.retry_of })), fact("Ending", task.ending && words(task.ending.how))));
+    fact("Kept for the next attempt", !FINAL.has(task.state) && [task.steps_kept && plural(task.steps_kept, "step"), task.answers_kept && plural(task.answers_kept, "answer")].filter(Boolean).join(", ")), fact("Retry of", task.retry_of && h(TaskLink, { id: task.retry_of, text: task.retry_of })), fact("Ending", task.ending && task.ending.how !== task.state && words(task.ending.how))));
 }
 
 /** @param {any} value */

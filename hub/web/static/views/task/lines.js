@@ -55,7 +55,7 @@ export function keepLines() {
       if (kind !== "remark" && !kinds.peek().includes(kind) && kinds.peek().length < 50) kinds.value = [...kinds.peek(), kind].sort();
       if (fits(row, wanted)) kept.shown.push(row);
     }
-    if (rows.length > ROWS_MAX + ROWS_DROPPED || chars > CHARS_MAX) drop();
+    while (rows.length > ROWS_MAX + ROWS_DROPPED || (chars > CHARS_MAX && rows.length > 1)) drop();
     kept.changed.value += 1;
   }
 

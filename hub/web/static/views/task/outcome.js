@@ -126,7 +126,7 @@ export function Why({ task: first }) {
       h("p", null, STATES[task.state] ?? `${found.reason.charAt(0).toUpperCase()}${found.reason.slice(1)}.`, until.value !== null && until.value > hubNow() && h("span", { class: "number" }, ` For another ${duration(until.value - everySecond())}.`)),
       task.waits_for.length > 0 && h("p", null, "It waits for ", task.waits_for.slice(0, AGENTS_NAMED).map((/** @type {string} */ id, /** @type {number} */ n) => h("span", { key: id }, n > 0 && ", ", h(TaskLink, { id }))), task.waits_for.length > AGENTS_NAMED && ` and ${count(task.waits_for.length - AGENTS_NAMED)} more`),
       rules.size > 0 && h("ul", { class: "why-agents" }, [...rules].map(([rule, ids]) => h(Excluded, { key: rule, rule, ids }))),
-      !found.agents.length && /never connected/.test(found.reason) && h("p", { class: "soft" }, "Start one: ", h("code", null, `sidecar connect --agent-id ${task.assign_to ?? "alice"}`)),
+      !found.agents.length && /ever connected/.test(found.reason) && h("p", { class: "soft" }, "Start one: ", h("code", null, `sidecar connect --agent-id ${task.assign_to ?? "alice"}`)),
       why.error.value && h("p", { class: "error small" }, why.error.value.advice), h("p", { class: "quiet", role: "status" }, plural(found.agents.length, "agent excluded", "agents excluded")));
   };
 }

@@ -40,7 +40,7 @@ export function Rows(first) {
     box = node;
     if (!node) return;
     resize.observe(node);
-    queueMicrotask(() => { settle(); measure(); });
+    queueMicrotask(settle);
   }
 
   /** After a drawing: at the end, if that is wanted; else what is read stays where it is. */
@@ -51,6 +51,7 @@ export function Rows(first) {
     if (isPinned()) box.scrollTop = box.scrollHeight;
     else if (gone > 0) box.scrollTop = Math.max(0, box.scrollTop - gone * rowPx());
     lastTop = box.scrollTop;
+    measure();
   }
 
   function onscroll() {

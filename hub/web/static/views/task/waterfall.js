@@ -44,7 +44,7 @@ function rowsOf(root, attempts, turned, isOver) {
     const to = attempt.to ?? (isLast && !isOver ? null : latest(kids, from));
     const isOpen = kids.length > 0 && (isLast !== turned.has(key));
     rows.push({ key, level: 1, step: null, kind: "attempt", text: `Attempt ${n + 1}${attempt.agent ? ` on ${attempt.agent}` : ""}`, state: attempt.end || (to === null ? "running" : "ended"), from, to, kids: kids.length, isOpen, about: {} });
-    if (isOpen) for (const kid of kids) put(rows, kid, 2, turned, to);
+    if (isOpen) for (const kid of kids) put(rows, kid, 2, turned, { to, isGood: attempt.end === "completed" });
   });
   return rows;
 }
@@ -52,13 +52,14 @@ function rowsOf(root, attempts, turned, isOver) {
 /** @param {Step[]} kids @param {number} least @returns {number} */
 const latest = (kids, least) => kids.reduce((most, kid) => Math.max(most, kid.endedAt ?? kid.at ?? 0, latest(kid.kids, 0)), least);
 
-/** @param {Node[]} rows @param {Step} step @param {number} level @param {Set<string>} turned @param {number | null} end of the attempt */
+/** @param {Node[]} rows @param {Step} step @param {number} level @param {Set<string>} turned @param {{ to: number | null, isGood: boolean }} end of the attempt */
 function put(rows, step, level, turned, end) {
   const key = `s${step.id}`;
   const kids = step.kids.filter(isShown);
   const isSpan = step.about.id !== undefined && step.state !== "";
-  const to = step.endedAt ?? (isSpan ? end : step.at);
-  const state = isSpan && step.state === "began" && end !== null ? "unfinished" : step.state;
+  const took = step.ms !== null && step.at !== null ? step.at + step.ms : step.endedAt;
+  const to = took ?? (isSpan ? end.to : step.at);
+  const state = isSpan && step.state === "began" && end.to !== null ? (end.isGood ? "ended" : "unfinished") : step.state;
   const isOpen = kids.length > 0 && !turned.has(key);
   rows.push({ key, level, step, kind: step.kind, text: step.text, state, from: step.at, to, kids: kids.length, isOpen, about: step.about });
   if (isOpen) for (const kid of kids) put(rows, kid, level + 1, turned, end);
