@@ -57,11 +57,23 @@ async def read_task(call: Call) -> Task:
 
 async def with_live_progress(call: Call, task: Task) -> Task:
     """What its run last said of itself is no fact, and may be newer than the row."""
-    live = call.parts.board.view_task(task.task_id)
-    if task.is_final or live is None or live.generation != task.generation:
+    live = live_run(call, task)
+    if live is None:
         return task
     if live.progress is None and live.message is None:
         return await with_kept_progress(call, task)
+    return with_talk_of(live, task)
+
+
+def live_run(call: Call, task: Task) -> Task | None:
+    """What the board has of the run that this row speaks of; None when that is over."""
+    live = call.parts.board.view_task(task.task_id)
+    return None if task.is_final or live is None or live.generation != task.generation else live
+
+
+def with_talk_of(live: Task | None, task: Task) -> Task:
+    if live is None or (live.progress is None and live.message is None):
+        return task
     return replace(task, progress=live.progress, message=live.message, usage=live.usage)
 
 
@@ -86,7 +98,7 @@ async def page_of(call: Call, wanted: TaskFilter) -> Told:
     )
     if page is None:
         raise problems.invalid_field("cursor", "invalid", "That cursor is not one of ours; start without it.")
-    views = tuple(view_task(task) for task in page.tasks)
+    views = tuple(view_task(with_talk_of(live_run(call, task), task)) for task in page.tasks)
     return Told(200, TaskPage(tasks=views, count=len(views), next=page.next))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -95,3 +96,21 @@ async def test_a_list_in_brief_leaves_out_what_is_large_and_nothing_else(running
         assert (await http.get("/api/tasks", params={"brief": "maybe"})).status_code == 422
         asked = {"brief": "true", "q": "d" * (BRIEF_LENGTH + 1)}
         assert len(await listed(http, **asked)) == 1, "what is looked for is looked for in all of it"
+
+
+async def test_a_list_shows_how_far_a_run_says_it_is(running_hub: RunningHub) -> None:
+    """As the task itself does: talk moves no row, and a list of rows alone would not know of it."""
+    peer = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("ada"))
+    await peer.identify("ada")
+    pushed_id = (await running_hub.push("ada"))["task_id"]
+    assigned = await peer.hear("task_assign")
+    talk = {"task_id": pushed_id, "generation": assigned["generation"], "progress": 45, "message": "half way"}
+    await peer.say(peer.fact("task_accepted", assigned), {"type": "task_progress", **talk})
+    async with running_hub.http() as http:
+        async with asyncio.timeout(60):
+            while not (found := await listed(http, state="running", brief="true")):
+                pass  # asking again is the pause
+            while found[0]["progress"] is None:
+                found = await listed(http, state="running")
+        assert (found[0]["progress"], found[0]["message"]) == (45, "half way")
+        assert found == [await running_hub.task(pushed_id)]
