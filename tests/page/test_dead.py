@@ -133,7 +133,7 @@ async def test_one_is_run_again_then_the_rest_of_its_kind_and_none_twice(rig: Ri
     await dialog.get_by_role("button", name="Run again 1 task", exact=True).click()
     await expect(page.get_by_text("1 task queued again.")).to_be_visible()
     assert await counts(rig.hub) == {"dead_letter": 4, "queued": 4}
-    await expect(page.get_by_role("button", name="Purge")).to_have_count(0), "that is an admin's"
+    await expect(page.get_by_role("button", name="Purge")).to_have_count(0)  # that is an admin's
     await pages.get_by_role("link", name="All of them on Tasks").click()
     await expect(page.locator(".task-row")).to_have_count(3)
 

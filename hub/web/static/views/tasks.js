@@ -2,6 +2,7 @@
 // Tasks: filters in the address, a page that is still while it is read, and many tasks cancelled or run again at once.
 
 import { may, withQuery } from "../lib/api.js";
+import { tell } from "../lib/dialog.js";
 import { plural } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { onKey } from "../lib/keys.js";
@@ -25,6 +26,8 @@ const BEFORE_MAX = 1_000;
 
 const none = /** @type {ReadonlySet<string>} */ (new Set());
 
+/** @typedef {import("./tasks/rows.js").Choose} Choose */
+
 export default function Tasks() {
   const asked = filter("cursor", "", { push: true });
   const cursor = computed(() => asked.value);
@@ -37,19 +40,13 @@ export default function Tasks() {
   effect(() => { void wanted.value; chosen.value = none; });      // what is not seen any more is not meant
   effect(() => { for (const task of page.tasks.value) names.set(task.task_id, task.description || task.plugin || task.task_id); });
 
-  /** @param {string} id @param {boolean} isChosen */
-  function choose(id, isChosen) {
+  /** Is it as was wished? @param {string[]} ids @param {boolean} isChosen */
+  function choose(ids, isChosen) {
     const next = new Set(chosen.peek());
-    if (isChosen && next.size < CHOSEN_MAX) next.add(id);
-    if (!isChosen) next.delete(id);
+    for (const id of ids) if (isChosen) next.add(id); else next.delete(id);
+    if (next.size > CHOSEN_MAX) { tell(`No more than ${CHOSEN_MAX} can be selected: filter, and nothing needs to be.`, "bad"); return false; }
     chosen.value = next;
-  }
-
-  /** @param {boolean} isChosen */
-  function chooseAll(isChosen) {
-    const next = new Set(chosen.peek());
-    for (const { task_id } of page.tasks.peek()) if (!isChosen) next.delete(task_id); else if (next.size < CHOSEN_MAX) next.add(task_id);
-    chosen.value = next;
+    return true;
   }
 
   /** @param {"cancel" | "retry"} action */
@@ -86,13 +83,13 @@ export default function Tasks() {
       h("a", { class: "button", href: withQuery("/api/tasks/export", JSON.parse(wanted.value)), download: "tasks.ndjson", title: "All that fit the filter, as JSON lines" }, icon("download"), "Export")),
     h(States, null), h(Filters, null),
     page.error.value && h(Failed, { key: "failed", error: page.error.value, again: page.reload }),
-    h(Bar, { key: "bar", page, chosen, chooseAll, act }),
+    h(Bar, { key: "bar", page, chosen, choose, act }),
     h(Body, { key: "body", page, chosen, choose }),
     h(Steps, { key: "steps", page, cursor, older, newer }));
 }
 
-/** What there is, what is chosen, and what can be done to it. @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, chooseAll: (isChosen: boolean) => void, act: (action: "cancel" | "retry") => void }} of */
-function Bar({ page, chosen, chooseAll, act }) {
+/** What there is, what is chosen, and what can be done to it. @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, choose: Choose, act: (action: "cancel" | "retry") => void }} of */
+function Bar({ page, chosen, choose, act }) {
   const tasks = page.tasks.value;
   const picked = chosen.value.size;
   const onPage = tasks.filter((task) => chosen.value.has(task.task_id)).length;
@@ -101,7 +98,8 @@ function Bar({ page, chosen, chooseAll, act }) {
   const whom = picked ? plural(picked, "task") : "all that fit";
   return h("div", { class: "bar tasks-bar" },
     may.act && tasks.length > 0 && h("label", { class: "pick-all" }, h("input", { type: "checkbox", checked: onPage === tasks.length, indeterminate: onPage > 0 && onPage < tasks.length,
-      onchange: (/** @type {any} */ event) => chooseAll(event.target.checked) }), h("span", null, picked ? `${plural(picked, "task")} selected` : "Select this page")),
+      onchange: (/** @type {any} */ event) => { if (!choose(tasks.map((task) => task.task_id), event.target.checked)) event.target.checked = false; } }), h("span", null, picked ? `${plural(picked, "task")} selected` : "Select this page")),
+    picked > onPage && h("button", { type: "button", class: "button small", onclick: () => choose([...chosen.value], false) }, `${plural(picked - onPage, "task")} on other pages: select none`),
     !may.act && tasks.length > 0 && h("span", { class: "soft" }, `${plural(tasks.length, "task")}, newest first`),
     fresh > 0 && h("button", { type: "button", class: "button primary small fresh", onclick: page.showNews }, `${plural(fresh, "new task")}`),
     h("span", { class: "space" }),
@@ -110,7 +108,7 @@ function Bar({ page, chosen, chooseAll, act }) {
       h("button", { key: "retry", type: "button", class: "button", onclick: () => act("retry") }, icon("retry"), `Run ${whom} again…`)]);
 }
 
-/** @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, choose: (id: string, isChosen: boolean) => void }} of */
+/** @param {{ page: ReturnType<typeof taskPage>, chosen: { value: ReadonlySet<string> }, choose: Choose }} of */
 function Body({ page, chosen, choose }) {
   if (page.tasks.value.length) return h(Rows, { tasks: page.tasks.value, chosen: chosen.value, choose: may.act ? choose : null, isBusy: page.isLoading.value });
   if (!page.isLoaded.value) return page.error.value ? null : h(Loading, null);

@@ -11,6 +11,7 @@ import { effect, signal } from "../../lib/signal.js";
 import { Age, AgentLink, Failed, Loading, TaskLink } from "../../parts/states.js";
 
 const LETTERS = 20;
+const ROUNDS_MAX = 20;            // a page of the API looks at so many tasks, and may find none among them
 const LETTERS_MAX = 200;          // of one kind on the page; all of them are on Tasks, by the same filter
 
 /** @typedef {{ letters: TaskView[], again: Map<string, string>, hasMore: boolean }} Found */
@@ -21,7 +22,7 @@ async function load(fingerprint, most, stop) {
   const letters = [];
   /** @type {string | null} */
   let next = "";
-  while (next !== null && letters.length < most) {
+  for (let round = 0; round < ROUNDS_MAX && next !== null && letters.length < most; round += 1) {
     /** @type {{ tasks: TaskView[], next: string | null }} */
     const page = await get("/api/tasks/dead-letter", { fingerprint, cursor: next, limit: most - letters.length, brief: true }, stop);
     letters.push(...page.tasks);

@@ -26,6 +26,9 @@ function withState(state) {
   return `?${query}`;
 }
 
+/** On a phone the chips scroll: the chosen one is where it is seen. @param {HTMLElement | null} node */
+const toView = (node) => { if (node) requestAnimationFrame(() => node.scrollIntoView({ block: "nearest", inline: "nearest" })); };
+
 /** How many there are is said while no other filter makes it untrue. */
 export function States() {
   return () => {
@@ -35,7 +38,7 @@ export function States() {
     const all = STATES.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
     /** @param {string} state @param {string} name @param {number} n */
     const chip = (state, name, n) => h("li", { key: state },
-      h("a", { class: "chip", href: withState(state), "aria-current": (filters.state ?? "") === state ? "true" : null, "data-none": isWhole && !n ? "" : null, "data-tone": state ? tone(state) : null },
+      h("a", { class: "chip", ref: (filters.state ?? "") === state && state ? toView : null, href: withState(state), "aria-current": (filters.state ?? "") === state ? "true" : null, "data-none": isWhole && !n ? "" : null, "data-tone": state ? tone(state) : null },
         state && h("i", { "aria-hidden": "true" }), name, isWhole && h("span", { class: "chip-count" }, count(n))));
     return h("nav", { class: "chips", "aria-label": "By state" }, h("ul", null, chip("", "All", all), STATES.map((state) => chip(state, words(state), counts[state] ?? 0))));
   };

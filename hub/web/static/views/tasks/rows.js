@@ -11,6 +11,8 @@ import { Age, AgentLink, State, TaskLink } from "../../parts/states.js";
 const ABOUT_MAX = 240;
 const LABELS_SHOWN = 2;
 
+/** False when it cannot be. @typedef {(ids: string[], isChosen: boolean) => boolean} Choose */
+
 /** Why it is where it is, in one line. @param {TaskView} task @param {number} now */
 function aboutOf(task, now) {
   switch (task.state) {
@@ -47,12 +49,12 @@ function Labels({ labels }) {
     all.length > LABELS_SHOWN && h("span", { class: "badge rest" }, `+${all.length - LABELS_SHOWN}`));
 }
 
-/** @param {{ task: TaskView, isChosen: boolean, choose: ((id: string, isChosen: boolean) => void) | null }} of */
+/** @param {{ task: TaskView, isChosen: boolean, choose: Choose | null }} of */
 function Row({ task, isChosen, choose }) {
   const name = task.description || task.plugin || task.task_id;
   return h("tr", { class: isChosen ? "task-row chosen" : "task-row", "data-state": task.state, "data-task": task.task_id },
     choose && h("td", { class: "pick" }, h("label", null, h("input", { type: "checkbox", checked: isChosen, "aria-label": `Select ${cut(name, 60)}`,
-      onchange: (/** @type {any} */ event) => choose(task.task_id, event.target.checked) }))),
+      onchange: (/** @type {any} */ event) => { if (!choose([task.task_id], event.target.checked)) event.target.checked = false; } }))),
     h("td", { class: "of-state" }, h(State, { state: task.state })),
     h("td", { class: "of-task" }, h("div", { class: "task-name" }, h(TaskLink, { id: task.task_id, text: name }), h(Labels, { labels: task.labels })), h(Stand, { task })),
     h("td", { class: "of-agent cut" }, task.agent_id ? h(AgentLink, { id: task.agent_id }) : h("span", { class: "soft" }, "anybody")),
@@ -62,7 +64,7 @@ function Row({ task, isChosen, choose }) {
     h("td", { class: "of-age number" }, h(Age, { at: task.created_at })));
 }
 
-/** @param {{ tasks: TaskView[], chosen: ReadonlySet<string>, choose: ((id: string, isChosen: boolean) => void) | null, isBusy: boolean }} of */
+/** @param {{ tasks: TaskView[], chosen: ReadonlySet<string>, choose: Choose | null, isBusy: boolean }} of */
 export const Rows = ({ tasks, chosen, choose, isBusy }) => h("div", { class: "table-box" },
   h("table", { class: choose ? "tasks-table with-pick" : "tasks-table", "aria-label": "Tasks, newest first", "aria-busy": String(isBusy) },
     h("thead", null, h("tr", null, choose && h("th", { class: "pick" }, h("span", { class: "quiet" }, "Select")),
