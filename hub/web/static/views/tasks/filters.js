@@ -27,7 +27,7 @@ function withState(state) {
 }
 
 /** On a phone the chips scroll: the chosen one is where it is seen. @param {HTMLElement | null} node */
-const toView = (node) => { if (node) requestAnimationFrame(() => node.scrollIntoView({ block: "nearest", inline: "nearest" })); };
+const toView = (node) => { if (node) requestAnimationFrame(() => node.scrollIntoView({ block: "nearest", inline: "center" })); };
 
 /** How many there are is said while no other filter makes it untrue. */
 export function States() {

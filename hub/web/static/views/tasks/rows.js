@@ -38,7 +38,8 @@ function Stand({ task }) {
   return h("span", { class: "stand" },
     isOpen && task.progress !== null && h("progress", { max: 100, value: task.progress, "aria-label": `Progress of ${cut(task.description, LABELS_SHOWN * 20)}` }),
     isOpen && task.progress !== null && h("span", { class: "number" }, percent(task.progress)),
-    h("span", { class: isBad ? "about cut bad" : "about cut", title: said }, cut(said, ABOUT_MAX)));
+    h("span", { class: isBad ? "about cut bad" : "about cut", title: said }, cut(said, ABOUT_MAX)),
+    h(Labels, { labels: task.labels }));
 }
 
 /** @param {{ labels: Record<string, string> }} of */
@@ -56,11 +57,11 @@ function Row({ task, isChosen, choose }) {
     choose && h("td", { class: "pick" }, h("label", null, h("input", { type: "checkbox", checked: isChosen, "aria-label": `Select ${cut(name, 60)}`,
       onchange: (/** @type {any} */ event) => { if (!choose([task.task_id], event.target.checked)) event.target.checked = false; } }))),
     h("td", { class: "of-state" }, h(State, { state: task.state })),
-    h("td", { class: "of-task" }, h("div", { class: "task-name" }, h(TaskLink, { id: task.task_id, text: name }), h(Labels, { labels: task.labels })), h(Stand, { task })),
+    h("td", { class: "of-task" }, h("div", { class: "task-name" }, h(TaskLink, { id: task.task_id, text: name })), h(Stand, { task })),
     h("td", { class: "of-agent cut" }, task.agent_id ? h(AgentLink, { id: task.agent_id }) : h("span", { class: "soft" }, "anybody")),
     h("td", { class: "of-plugin cut", title: task.plugin }, task.plugin ?? h("span", { class: "soft" }, "–")),
     h("td", { class: "of-priority", "data-priority": task.priority }, task.priority),
-    h("td", { class: "of-tries number", title: `Attempt ${task.attempt} of ${task.attempts_max}${task.strikes ? `, ${plural(task.strikes, "strike")}` : ""}` }, `${count(task.attempt)}/${count(task.attempts_max)}`),
+    h("td", { class: "of-tries number", title: `${task.attempt} of ${plural(task.attempts_max, "attempt")} used up${task.strikes ? `, ${plural(task.strikes, "strike")}` : ""}` }, task.attempt ? `${count(task.attempt)}/${count(task.attempts_max)}` : "–"),
     h("td", { class: "of-age number" }, h(Age, { at: task.created_at })));
 }
 
@@ -69,5 +70,5 @@ export const Rows = ({ tasks, chosen, choose, isBusy }) => h("div", { class: "ta
   h("table", { class: choose ? "tasks-table with-pick" : "tasks-table", "aria-label": "Tasks, newest first", "aria-busy": String(isBusy) },
     h("thead", null, h("tr", null, choose && h("th", { class: "pick" }, h("span", { class: "quiet" }, "Select")),
       h("th", { class: "of-state" }, "State"), h("th", { class: "of-task" }, "Task"), h("th", { class: "of-agent" }, "Agent"), h("th", { class: "of-plugin" }, "Plugin"),
-      h("th", { class: "of-priority" }, "Priority"), h("th", { class: "of-tries number" }, "Try"), h("th", { class: "of-age number" }, "Pushed"))),
+      h("th", { class: "of-priority" }, "Priority"), h("th", { class: "of-tries number", title: "Attempts that are used up" }, "Tries"), h("th", { class: "of-age number" }, "Pushed"))),
     h("tbody", null, tasks.map((task) => h(Row, { key: task.task_id, task, isChosen: chosen.has(task.task_id), choose })))));
