@@ -87,8 +87,8 @@ export function Log({ lines, taskId }) {
     const isFiltered = Boolean(text.value || kind.value || level.value);
     return h("div", { class: "bar task-bar" },
       h("h2", { id: "log-title" }, "Log"),
-      h("span", { id: "log-count", class: "soft number" }, isFiltered ? `${count(lines.shown.length)} of ${count(lines.rows.length)} lines` : `${count(lines.rows.length)} lines`),
-      h("div", { class: "task-filters" },
+      h("span", { id: "log-count", class: "soft number" }, !lines.rows.length ? "" : isFiltered ? `${count(lines.shown.length)} of ${count(lines.rows.length)} lines` : `${count(lines.rows.length)} lines`),
+      (lines.rows.length > 0 || isFiltered) && h("div", { key: "filters", class: "task-filters" },
         h("label", { class: "quiet", for: "log-kind" }, "Kind of line"),
         h("select", { id: "log-kind", value: kind.value, onchange: (/** @type {any} */ event) => { kind.value = event.target.value; } },
           h("option", { key: "", value: "" }, "All kinds"), lines.kinds.value.concat(kind.value && !lines.kinds.value.includes(kind.value) ? [kind.value] : []).map((one) => h("option", { key: one, value: one }, cut(one, 40)))),
