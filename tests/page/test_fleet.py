@@ -75,7 +75,7 @@ async def test_the_fleet_is_seen_and_steered(rig: Rig, sidecar: StartSidecar) ->
     await expect(row(page, "gone")).to_contain_text("offline")
     await page.reload()
     await expect(ada.locator(".agent-success")).to_contain_text("1 of 1")
-    await looks_right(visit, "fleet")
+    await looks_right(visit, "fleet-states")
     await reads_well(visit, "fleet")
     await works_by_keyboard(visit, "fleet")
 
@@ -144,7 +144,7 @@ async def test_an_agent_is_drained_and_shut_out_on_its_own_page(rig: Rig) -> Non
     visit = await rig.visit(path="/agents/ada")
     page = visit.page
     await expect(page.locator("#agent-held li")).to_have_count(2)
-    await looks_right(visit, "agent")
+    await looks_right(visit, "agent-busy")
     await reads_well(visit, "agent")
     await works_by_keyboard(visit, "agent")
     await page.get_by_role("button", name="Drain").click()

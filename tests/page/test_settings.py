@@ -180,7 +180,7 @@ async def test_the_truth_about_a_hub_that_lacks_something(hub_process: HubProces
     await expect(health).to_contain_text("It takes work.")
     await expect(page.get_by_text("none is configured")).to_be_visible()
     await expect(page.get_by_text("GiB free")).to_be_visible()
-    await looks_right(visit, "settings")
+    await looks_right(visit, "settings-hub")
     await reads_well(visit, "settings")
     await works_by_keyboard(visit, "settings")
 
