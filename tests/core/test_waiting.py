@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -188,8 +189,8 @@ def test_the_memory_of_turns_is_bounded_by_those_who_wait() -> None:
     turns.give_back("nobody")
 
 
-def entry_of(number: int, **spec: object) -> Entry:
-    task = Task(task_id=task_id_of(number), spec=Spec(**spec), created_wall_ms=number)  # type: ignore[arg-type]
+def entry_of(number: int, **spec: Any) -> Entry:
+    task = Task(task_id=task_id_of(number), spec=Spec(**spec), created_wall_ms=number)
     return Entry(task, demand_of(task.spec), number, is_apart=False)
 
 
