@@ -80,10 +80,10 @@ class Pass:
         self._send_out()
         while self._next_steps():
             rank, _, step = heappop(self._steps)
-            if isinstance(step, Line):
-                yield from self._look(step)
-            elif self._looks_left > 0:
+            if isinstance(step, Cursor):
                 yield from self._walk(step, rank)
+            elif step.place is not None and rank_of(step.place) == rank:
+                yield from self._look(step)  # else it has another front by now, and comes in its turn
         self._end()
 
     # --- which line is next ------------------------------------------------------------------------------
@@ -115,6 +115,8 @@ class Pass:
 
     def _walk(self, cursor: Cursor, rank: Rank) -> Iterator[tuple[TaskId, Agent]]:
         """The line to which a cursor was sent, if it still stands there; and on to the next."""
+        if self._looks_left <= 0:
+            return
         self._looks_left -= 1
         cursor.at = self._seen = rank
         lines = self._waiting.groups.get(cursor.group, [])
