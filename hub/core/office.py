@@ -290,6 +290,8 @@ class Office:
             self.rations.let_go(task.spec.concurrency_key, task.task_id)
         if kept_until_ms is not None:
             self.keep_seat(agent, task.task_id, task.generation, kept_until_ms)
+            if not task.is_accepted:
+                agent.unheard.add((task.task_id, task.generation))
         self.fleet.touch(agent)
 
     def _seat_kept_ms(self, holder: Holder, now: Now) -> int:

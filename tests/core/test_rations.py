@@ -119,7 +119,7 @@ def test_a_run_that_was_called_back_counts_until_it_is_known_to_be_over() -> Non
     stage.wait(stage.policy.accept_ms)
     assert stage.state(first) is State.QUEUED
     assert (stage.state(second), rule_of(stage, second)[0]) == (State.QUEUED, KEY_AT_LIMIT)
-    peer.beat()
+    peer.stop(first, "was_not_running", generation=1)
     assert stage.state(second) is State.ASSIGNED
 
 
