@@ -50,7 +50,16 @@ async def test_a_limit_counts_at_both_of_its_ends(running_hub: RunningHub, path:
     async with running_hub.http() as http:
         statuses = {
             said: (await http.get(path, params={"limit": said})).status_code
-            for said in ("0", "1", str(PAGE_ROWS_MAX), str(PAGE_ROWS_MAX + 1), "-1", "abc", "\uff19")
+            for said in (
+                "0",
+                "1",
+                str(PAGE_ROWS_MAX),
+                str(PAGE_ROWS_MAX + 1),
+                "-1",
+                "abc",
+                "\uff19",
+                "0" * 5_000,
+            )
         }
     right = {"1", str(PAGE_ROWS_MAX)}
     assert statuses == {said: 200 if said in right else 422 for said in statuses}
