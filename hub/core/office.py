@@ -245,6 +245,11 @@ class Office:
         self.tasks[after.task_id] = after
         self.put_in_line(after, now)
 
+    def forget(self, task_ids: Iterable[TaskId]) -> None:
+        """Of these the ledger has no row any more, so nothing here may be a copy of one."""
+        for task_id in task_ids:
+            self.shelf.drop(task_id)
+
     def put_in_line(self, task: Task, now: Now) -> None:
         """Its pause is over, or it is new: it waits for a seat from now on."""
         if task.state is State.QUEUED and task.not_before_ms <= now.ms and not task.waits_for:

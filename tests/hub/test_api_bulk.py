@@ -196,6 +196,22 @@ async def test_what_is_purged_is_gone_and_what_is_open_stays(running_hub: Runnin
         assert await states(http) == {"queued": 1}
 
 
+async def test_what_is_purged_answers_for_nothing_any_more(running_hub: RunningHub) -> None:
+    """Its key makes a new task: answered with the id of the old one, that work would never be done."""
+    async with running_hub.http() as http:
+        (purged,) = await many(http, 1, idempotency_key="once", labels={"k": "v"})
+        await told(http, "cancel", {"label": "k=v"}, dry_run=False)
+        await many(http, 1)
+        assert (await told(http, "purge", {"label": "k=v"}, dry_run=False))["done"] == 1
+        for verb in ("retry", "cancel"):
+            assert (await http.post(f"/api/tasks/{purged}/{verb}")).status_code == 404
+        after = await http.post("/api/tasks", json={"description": "x", "depends_on": [purged]})
+        assert after.status_code == 422
+        (again,) = await many(http, 1, idempotency_key="once", labels={"k": "v"})
+        assert again != purged
+        assert (await http.get(f"/api/tasks/{again}")).json()["state"] == "queued"
+
+
 async def test_the_newest_task_is_never_purged(running_hub: RunningHub) -> None:
     """Its number would be given again, and lists go by numbers."""
     async with running_hub.http() as http:
