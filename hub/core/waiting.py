@@ -190,7 +190,7 @@ class Waiting:
             self._rising.watch(entry.task_id, entry.rise_ms)
 
     def age(self, now_ms: int) -> None:
-        """Who has waited long enough rises a level, and is next in turn there."""
+        """Who has waited long enough rises a level, and has its submitter's next turn there."""
         left = RISES_MAX
         while left and (due := self._rising.pop_due(now_ms, left)):
             left -= len(due)
@@ -204,7 +204,6 @@ class Waiting:
         else:
             self._unpark(entry)
         entry.level -= 1
-        entry.is_in_turn = False
         self._arm(entry, entry.rise_ms)
         if is_standing:
             self._stand(entry)
@@ -240,7 +239,7 @@ class Waiting:
         """The best of each queue stands in line for it, as far as its key has room. How many more may be
         settled in this pass is given and returned.
         """
-        for queue in self.rations.pop_freed(now_ms):
+        for queue in self.rations.pop_freed(now_ms, left):
             self._unsettle(queue)
         while self._unsettled and left > 0:
             queue = self._unsettled.popleft()
