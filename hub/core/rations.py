@@ -218,10 +218,12 @@ class Rations:
         self._wake_ms[name] = min(at_ms, self._wake_ms.get(name, at_ms))
         self._wakes.watch(name, self._wake_ms[name])
 
-    def pop_freed(self, now_ms: int) -> Iterator[Queue]:
-        """The queues that nobody stands in line for, of every key that has more room now."""
+    def pop_freed(self, now_ms: int, opened_max: int) -> Iterator[Queue]:
+        """The queues that nobody stands in line for, of every key that has more room now; of those that time
+        has opened at most so many.
+        """
         self._sweep(now_ms)
-        for name in self._wakes.pop_due(now_ms):
+        for name in self._wakes.pop_due(now_ms, opened_max):
             del self._wake_ms[name]
             self.freed[name] = None
         freed, self.freed = self.freed, {}

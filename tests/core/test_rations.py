@@ -269,10 +269,10 @@ def test_a_key_is_forgotten_when_its_window_is_over() -> None:
     """L110: memory that grows with every key."""
     rations = Rations()
     specs = [used(rations, number, 0) for number in range(100)]
-    assert list(rations.pop_freed(999)) == []
+    assert list(rations.pop_freed(999, 1_000)) == []
     assert len(rations) == 100
     assert rations.why_not(specs[0], 999) is not None
-    assert list(rations.pop_freed(1_000)) == []
+    assert list(rations.pop_freed(1_000, 1_000)) == []
     assert len(rations) == 0
     rations.let_go("k0", "nobody")
     rations.take_back("k0", TaskId("nobody"))
@@ -282,9 +282,9 @@ def test_a_pass_looks_at_few_keys_that_must_still_be_remembered() -> None:
     rations = Rations()
     for number in range(SWEEP_MAX + 5):
         used(rations, number, 500 if number < SWEEP_MAX else 0)
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert len(rations) == SWEEP_MAX + 5, "the first ones were not over, and so many were looked at"
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert len(rations) == SWEEP_MAX
 
 
@@ -333,7 +333,7 @@ def test_the_waking_of_a_key_that_is_forgotten_is_forgotten_too() -> None:
     used(rations, 0, 0)
     rations.wake("k0", 5_000)
     rations.wake("k0", 9_000)
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert (len(rations), rations.next_ms()) == (0, None)
 
 
