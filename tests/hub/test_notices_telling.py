@@ -294,7 +294,8 @@ async def test_a_delivery_and_all_since_a_moment_can_be_told_again(start_hub: St
         await ear.hears(5)
         await comes_to(hub, webhook, lambda one: one["pending"] == one["behind"] == 0)
         assert len(ear.calls) == 5
-    assert (again.status_code, again.json()["state"], len(detail["log"])) == (202, "pending", 2)
+    assert (again.status_code, len(detail["log"])) == (202, 2)
+    assert again.json()["state"] in ("pending", "delivered"), "as it stood when the answer was made"
     assert (replayed.status_code, replayed.json()["cursor"].rpartition(":")[2]) == (202, "0")
     assert since.json()["cursor"] == webhook["cursor"]
     first, *_ = ear.ids()
