@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -23,11 +24,11 @@ from tests.simulation.world import World
 A = AgentId("a")
 
 
-def task(name: str = "t", state: State = State.QUEUED, **members: object) -> Task:
+def task(name: str = "t", state: State = State.QUEUED, **members: Any) -> Task:
     spec = {key: members.pop(key) for key in list(members) if key in Spec.__struct_fields__}
     if state.is_held:
         members |= {"holder": Holder(A, InstanceId("i")), "generation": Generation(1)}
-    return Task(task_id=TaskId(name), spec=Spec(**spec), state=state, **members)  # type: ignore[arg-type]
+    return Task(task_id=TaskId(name), spec=Spec(**spec), state=state, **members)
 
 
 def requeued(cause: str, delay_ms: int) -> CommittedEvent:
@@ -43,7 +44,7 @@ def requeued(cause: str, delay_ms: int) -> CommittedEvent:
     )
 
 
-def ended(how: str, **members: object) -> Task:
+def ended(how: str, **members: Any) -> Task:
     return task("d", State.FAILED, ending=Ending(how=how), depends_on=(TaskId("t"),), **members)
 
 
