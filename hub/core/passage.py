@@ -38,8 +38,8 @@ DUE: Final[dict[TimerKind, Happening]] = {
 
 
 TASKS_DUE_MAX: Final = 1_000
-"""Tasks whose moment has come and that one turn looks at: a hundred thousand may be due at once. The others are
-due in the next turn, and what is heard meanwhile is decided between."""
+"""Tasks whose moment has come and that one turn looks at: a hundred thousand may be due at once. The others
+are due in the next turn, and what is heard meanwhile is decided between."""
 
 
 def pass_time(office: Office, draft: Draft) -> None:

@@ -218,9 +218,9 @@ class Waiting:
         self.parked += 1
         self._unsettle(queue)
 
-    def _unpark(self, entry: Entry) -> None:
+    def _unpark(self, entry: Entry, *, is_admitted: bool = False) -> None:
         assert entry.queue is not None, "who waits and stands in no line is parked"
-        entry.queue.unpark(entry)
+        entry.queue.unpark(entry, is_admitted=is_admitted)
         self.parked -= 1
 
     def _unsettle(self, queue: Queue) -> None:
@@ -232,7 +232,7 @@ class Waiting:
         entry, queue.delegate = queue.delegate, None
         assert entry is not None, "somebody stands in line for it"
         self._unstand(entry)
-        queue.park(entry, self._new_ticket())
+        queue.park(entry, self._new_ticket(), is_back=True)
         self.parked += 1
 
     def admit(self, now_ms: int, left: int = ADMISSIONS_MAX) -> int:
@@ -250,13 +250,13 @@ class Waiting:
 
     def _settle(self, queue: Queue, now_ms: int) -> None:
         best, delegate = queue.best(), queue.delegate
-        if best is None or (delegate is not None and delegate.rank <= best.rank):
+        if best is None or (delegate is not None and delegate.level <= best.level):
             return
         if delegate is not None:
             self._recall(queue)
         barred = self.rations.why_not(best.spec, now_ms)
         if barred is None:
-            self._unpark(best)
+            self._unpark(best, is_admitted=True)
             queue.delegate = best
             self._stand(best)
         elif barred.opens_ms is not None:

@@ -104,7 +104,7 @@ def test_who_is_parked_with_a_key_ages_too() -> None:
     first = stage.submit(**LIMIT_1)
     peer.accept(first)
     low = stage.submit(priority=Priority.LOW, **LIMIT_1)
-    stage.now_ms += 3_000
+    stage.wait(3_000)
     urgent = stage.submit(priority=Priority.URGENT, **LIMIT_1)
     peer.complete(first)
     assert (stage.state(low), stage.state(urgent)) == (State.ASSIGNED, State.QUEUED)
@@ -250,6 +250,21 @@ def test_a_rate_of_more_than_can_be_remembered_is_judged_as_one_of_that() -> Non
 
 
 # --- memory ----------------------------------------------------------------------------------------------
+
+
+def test_submitters_take_turns_with_a_key_however_much_one_of_them_wants() -> None:
+    stage = Stage()
+    peer = stage.joined("a", slots=2)
+    greedy = [stage.submit(submitted_by="greedy", **LIMIT_1) for _ in range(6)]
+    for task_id in greedy[4:]:
+        stage.cancel(task_id)
+    modest = [stage.submit(submitted_by="modest", **LIMIT_1) for _ in range(2)]
+    served: list[TaskId] = []
+    while held := stage.board.view_agents(stage.now)[0].running_tasks:
+        served += held
+        peer.accept(held[0])
+        peer.complete(held[0])
+    assert served == [greedy[0], greedy[1], modest[0], greedy[2], modest[1], greedy[3]]
 
 
 def used(rations: Rations, number: int, now_ms: int, per_ms: int = 1_000) -> Spec:
