@@ -310,7 +310,7 @@ class Office:
         run, claim = (task_id, generation), claim_of(self.find(task_id))
         if agent.keep(run, claim, until_ms) and claim.key is not None:
             self.rations.hold(claim.key, (agent.agent_id, run))
-        self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+        self.agent_deadlines.watch(agent.agent_id, until_ms)
         self.fleet.touch(agent)
 
     def _keep_old_run(self, task: Task, now: Now) -> None:
@@ -343,7 +343,7 @@ class Office:
     def decline(self, agent: Agent, task: Task, until_ms: int, now: Now) -> None:
         """Until then this agent is not offered it. It stands apart, so that it is in nobody's way."""
         self.fleet.decline(agent, task.task_id, until_ms)
-        self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+        self.agent_deadlines.watch(agent.agent_id, until_ms)
         self.waiting.leave(task.task_id)
         self.put_in_line(task, now)
 
