@@ -72,6 +72,7 @@ FORMERLY_FAILING_IN_QUEUES = (
     4886,
     6199,
     9007,
+    19410,
 )
 """The same of light schedules in which something is asked of the queue."""
 
