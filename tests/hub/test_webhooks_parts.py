@@ -30,6 +30,7 @@ from hub.webhooks.posting import Answered, Unanswered, post, retry_after_ms
 from hub.webhooks.signing import AGE_S_MAX, BadSecret, Unsigned, keys_in
 from hub.webhooks.template import DEPTH_MAX, MemberMissing, filled, is_too_deep
 from tests.hub.caller import placed
+from tests.waiting import until
 
 # --- signatures ---------------------------------------------------------------------------------------------
 
@@ -150,10 +151,11 @@ async def test_a_name_that_leads_home_is_refused_however_it_is_written(host: str
 
 async def test_names_that_nobody_answers_for_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many calls as may be under way, each waiting for a name server that says nothing."""
-    goes_on, asks = threading.Event(), socket.getaddrinfo
+    goes_on, asks, begun = threading.Event(), socket.getaddrinfo, []
 
     def slow(host: str, *rest: Any, **more: Any) -> Any:
         if host == "slow.invalid":
+            begun.append(host)
             goes_on.wait(60)
         return asks(host, *rest, **more)
 
@@ -163,6 +165,7 @@ async def test_names_that_nobody_answers_for_hold_up_no_other(monkeypatch: pytes
     async with asyncio.TaskGroup() as group:
         lookups = [group.create_task(gone(hanging)) for _ in range(CALLS_MAX)]
         try:
+            await until(lambda: len(begun) == CALLS_MAX, "all names are being looked up")
             async with asyncio.timeout(60):
                 assert await address_of(well, allow_private=True) == "127.0.0.1"
             assert not any(one.done() for one in lookups)
