@@ -198,6 +198,18 @@ def test_a_task_that_nobody_can_take_is_in_nobodys_way() -> None:
     assert stage.state(plain) is State.ASSIGNED
 
 
+def test_what_an_agent_has_declined_is_not_looked_at_for_it_again_and_again() -> None:
+    """One that declines everything would be led past all of that each time."""
+    stage = Stage()
+    peer = stage.joined("a")
+    tasks = [stage.submit() for _ in range(30)]
+    effort = stage.board._office.effort
+    before = effort.looks
+    for task_id in tasks:
+        peer.reject(task_id)
+    assert effort.looks - before <= 4 * len(tasks)
+
+
 # --- the parts -------------------------------------------------------------------------------------------
 
 
