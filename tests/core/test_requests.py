@@ -71,3 +71,13 @@ def test_a_full_board_answers_overloaded() -> None:
     stage = Stage(Policy(tasks_open_max=1))
     stage.submit()
     assert stage.refused(TaskSubmitted(task_id=stage.new_id(), spec=Spec())).kind is RefusalKind.OVERLOADED
+
+
+def test_a_retry_by_hand_needs_room_like_a_push() -> None:
+    """Retries come by the thousand, too."""
+    stage = Stage(Policy(tasks_open_max=1))
+    first = stage.submit()
+    stage.cancel(first)
+    stage.submit()
+    refused = stage.refused(RetryRequested(task_id=first, new_task_id=stage.new_id(), by="x"))
+    assert refused.kind is RefusalKind.OVERLOADED
