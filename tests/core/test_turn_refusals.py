@@ -10,7 +10,7 @@ from tests.core.stage import Stage
 
 
 def test_who_was_refused_for_a_task_that_was_not_written_is_asked_again() -> None:
-    """Somebody else has written under the hub: the holder of the unique key is not there, and is not named."""
+    """Somebody else has written under the hub: the holder of the key is not there, and is not named."""
     stage = Stage()
     first, second = stage.new_id(), stage.new_id()
     letters = [TaskSubmitted(task_id=task_id, spec=Spec(unique_key="u")) for task_id in (first, second)]
