@@ -54,9 +54,10 @@ Patterns = Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=PATTERNS
 Sentence = Annotated[str, Meta(max_length=DESCRIPTION_LENGTH_MAX)]
 
 
-class WebhookBody(Struct, frozen=True, kw_only=True):
+class WebhookBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /api/webhooks. `events` are names as the feed has them, `*` stands for any letters; without it all
-    are told. Whatever else is given must hold, too."""
+    are told. Whatever else is given must hold, too; a filter that is mistyped would tell more than was meant.
+    """
 
     url: Url
     description: Sentence = ""
@@ -66,7 +67,7 @@ class WebhookBody(Struct, frozen=True, kw_only=True):
     labels: Labels | None = None
 
 
-class WebhookChangeBody(Struct, frozen=True, kw_only=True):
+class WebhookChangeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """PATCH /api/webhooks/{id}: what is left out stays as it is, null takes a filter away. Once it is
     enabled again it is told of what happens from then on; a replay tells the rest."""
 
@@ -79,7 +80,7 @@ class WebhookChangeBody(Struct, frozen=True, kw_only=True):
     enabled: bool | UnsetType = UNSET
 
 
-class ReplayBody(Struct, frozen=True, kw_only=True):
+class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /api/webhooks/{id}/replay: after a cursor of the feed, or from a moment on."""
 
     since: Key | None = None

@@ -167,3 +167,11 @@ async def test_a_webhook_is_still_there_after_a_restart(hub_process: HubProcess)
         await ear.hears(1)
         (event,) = ear.told(made["secret"])
     assert event["subject"] == task_id
+
+
+async def test_a_member_that_nobody_knows_is_refused_by_its_name(running_hub: RunningHub) -> None:
+    """A filter that is mistyped would tell more than was meant."""
+    body = {"url": "https://example.com/hook", "agent": "ada"}
+    refused = await asked(running_hub, "POST", "", body)
+    assert refused.status_code == 422
+    assert "agent" in refused.text
