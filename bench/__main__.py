@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from bench.batch import ROWS_A_TASK, bare_row_rate, batch_seconds
 from bench.children import echo_server
 from bench.commits import commits_a_second, fsync_s
 from bench.dispatch import progress_to_watcher, push_to_assign
@@ -23,7 +24,7 @@ from bench.idle import memory_of_idle
 from bench.lifecycles import Lifecycles, lifecycles
 from bench.matching import SHAPES, match_costs
 
-PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "matching", "page")
+PARTS = ("lifecycles", "dispatch", "progress", "idle", "crews", "matching", "batch", "page")
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Size:
     crews: int
     agents: int
     matched_agents: int
+    batch: int
     queues: tuple[int, ...]
     matches: int
     events_a_minute: int
@@ -86,6 +88,7 @@ FULL = Size(
     sidecars=2_000,
     crews=10,
     matched_agents=1_000,
+    batch=5_000,
     queues=(100, 1_000, 10_000, 100_000),
     matches=200,
     agents=500,
@@ -103,6 +106,7 @@ QUICK = Size(
     sidecars=50,
     crews=1,
     matched_agents=20,
+    batch=100,
     queues=(20, 200),
     matches=10,
     agents=50,
@@ -253,7 +257,28 @@ def measure_page(figures: Figures, size: Size) -> None:
     in_folder(once)
 
 
+def measure_batch(figures: Figures, size: Size) -> None:
+    for number in range(size.rounds):
+        note(f"a batch of {size.batch}, round {number + 1} of {size.rounds}")
+        in_folder(partial(one_batch, figures, size))
+    bare = figures.median("bare SQLite rows, 512 a commit")
+    ratio = figures.median("rows of a batch, with all indexes") / bare
+    figures.add("RATIO rows of a batch / bare SQLite rows", ratio, "(goal: at least 0.20)")
+
+
+def one_batch(figures: Figures, size: Size, folder: Path) -> None:
+    """Bare rows before and after, so that the disk of the moment is the same for both."""
+    bare = partial(bare_row_rate, folder, rows=512, seconds=size.seconds / 3)
+    figures.add("bare SQLite rows, 512 a commit", bare(), "a second")
+    for seconds in batch_seconds(folder, tasks=size.batch, batches=size.rounds):
+        figures.add(f"a batch of {size.batch} tasks, durable", size.batch / seconds, "tasks a second")
+        rows = ROWS_A_TASK * size.batch / seconds
+        figures.add("rows of a batch, with all indexes", rows, "a second")
+    figures.add("bare SQLite rows, 512 a commit", bare(), "a second")
+
+
 MEASURES = {
+    "batch": measure_batch,
     "lifecycles": measure_lifecycles,
     "dispatch": measure_dispatch,
     "progress": measure_progress,

@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 
@@ -19,7 +20,7 @@ UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400
 
 def duration_ms(text: str) -> int:
     """`90s`, `10m`, `2h`, `500ms`: a number and a unit."""
-    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", text.strip())
+    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", text.strip(), re.ASCII)
     if found is None:
         raise click.BadParameter(f"{text!r} is not a duration; write 90s, 10m, 2h or 30d.")
     return int(found[1]) * UNITS_MS[found[2]]
@@ -28,10 +29,17 @@ def duration_ms(text: str) -> int:
 def moment_ms(text: str) -> int:
     """An ISO time, with or without a zone."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # the year 1 begins before there is a year in UTC
         raise click.BadParameter(f"{text!r} is not a time; write 2030-01-31T09:00.") from None
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+    return int(moment.timestamp() * 1000)
+
+
+def in_path(name: str) -> str:
+    """Whatever somebody typed, as one step of a path."""
+    if not name:
+        raise click.BadParameter("an empty name is nobody's.")
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def text_of(said: str) -> str:

@@ -18,7 +18,7 @@ from hub.clock import ABSENCE_MS, Alarm, HubClock, monotonic_s
 from hub.core.board import NOTHING, Board
 from hub.core.dependencies import Outcome
 from hub.core.effects import Reply, Wants
-from hub.core.events import Event, TaskSubmitted, TimePassed
+from hub.core.events import Event, TasksForgotten, TaskSubmitted, TimePassed
 from hub.core.task import Task
 from hub.core.turn import LetterBroke, Turn
 from hub.errors import Closing, Overloaded
@@ -144,6 +144,12 @@ class Dispatcher:
         if not self._is_closed:
             self._take_in([Letter(event) for event in events])
         return self._waiting < self._inbox_letters_max
+
+    def forget(self, task_ids: Sequence[TaskId]) -> None:
+        """The ledger has forgotten these. What was read of them before is decided before this letter, and
+        whoever asks later finds nothing.
+        """
+        self.post((TasksForgotten(tuple(task_ids)),))
 
     def when_room(self, link: Link) -> None:
         self._paused.append(link)

@@ -71,7 +71,14 @@ async def forget_once(parts: Parts) -> None:
     try:
         now = parts.clock.now
         kept = kept_by(parts.settings)
-        await Retention(parts.ledger, parts.queries, lambda: now().wall_ms, kept=kept).sweep()
+        retention = Retention(
+            parts.ledger,
+            parts.queries,
+            lambda: now().wall_ms,
+            kept=kept,
+            on_forgotten=parts.dispatcher.forget,
+        )
+        await retention.sweep()
         await parts.tokens.forget_old()
     except StorageFull:
         logger.warning("! no room even to forget")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hub.api.endpoint import Call, Endpoint, Told
+from hub.api.pages import PAGED, page_of_names
 from hub.api.problems import Problem
 from hub.api.views import AgentList, AgentView, StatusView, VisitView
 from hub.auth import Scope
@@ -74,8 +75,11 @@ def view_agent(call: Call, seat: SeatView) -> AgentView:
 
 
 async def list_agents(call: Call) -> Told:
-    views = tuple(view_agent(call, seat) for seat in call.parts.board.view_agents(call.parts.clock.now()))
-    return Told(200, AgentList(agents=views, count=len(views)))
+    """All of them; with a limit, a page in the order of names."""
+    seats = call.parts.board.view_agents(call.parts.clock.now())
+    page, following = page_of_names(call, seats, lambda seat: seat.agent_id)
+    views = tuple(view_agent(call, seat) for seat in page)
+    return Told(200, AgentList(agents=views, count=len(views), next=following))
 
 
 async def get_agent(call: Call) -> Told:
@@ -116,7 +120,15 @@ def steering_row(path: str, summary: str, event: Steering, word: str) -> Endpoin
 
 ENDPOINTS: Final = (
     Endpoint(
-        "GET", "/api/agents", "List agents", list_agents, Scope.TASKS_READ, reply=AgentList, tag="agents"
+        "GET",
+        "/api/agents",
+        "List agents",
+        list_agents,
+        Scope.TASKS_READ,
+        reply=AgentList,
+        query=PAGED,
+        refusals=(422,),
+        tag="agents",
     ),
     Endpoint(
         "GET",

@@ -50,7 +50,7 @@ AgentNameOrNothing = Annotated[str, Meta(max_length=limits.AGENT_ID_LENGTH_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_LENGTH_MAX)]
 Key = Annotated[str, Meta(min_length=1, max_length=KEY_LENGTH_MAX)]
 WallMs = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
-Labels = Annotated[dict[str, Name], Meta(max_length=LABELS_MAX)]
+Labels = Annotated[dict[Name, Name], Meta(max_length=LABELS_MAX)]
 
 
 class CancelBody(Struct, frozen=True, kw_only=True):

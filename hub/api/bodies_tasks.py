@@ -28,6 +28,7 @@ from hub.api.bodies import (
     checked_trace,
 )
 from hub.api.problems import invalid_field
+from hub.core import rations
 from hub.core.policy import HOUR_MS, MINUTE_MS, SECOND_MS, Policy
 from hub.core.task import Backoff, Jitter, Priority, Rate, Spec
 from protocol import limits
@@ -58,7 +59,7 @@ DEMANDED_LABELS_MAX: Final = 16
 
 SLOT_LENGTH_MAX: Final = 64
 LIMIT_MAX: Final = 10_000
-RATE_COUNT_MAX: Final = 10_000
+RATE_COUNT_MAX: Final = rations.RATE_COUNT_MAX
 """Starts of a key are remembered one by one, so that the rate holds in every window."""
 
 RATE_PER_MS_MAX: Final = DAY_MS
@@ -253,7 +254,7 @@ def spec_of_push(body: PushTaskBody, *, key: str | None, by: str, wall_ms: int, 
         timeout_ms=body.timeout_ms,
         stream_id=checked_stream_id(body.stream_id, metadata),
         idempotency_key=key,
-        fingerprint=fingerprint(body),
+        fingerprint=fingerprint(body) if key is not None else "",
         trace=checked_trace(trace),
         submitted_by=by,
         submitted_wall_ms=wall_ms,
@@ -299,7 +300,7 @@ def spec_of_task(
         run_at_wall_ms=body.run_at,
         stream_id=checked_stream_id(body.stream_id, metadata),
         idempotency_key=key,
-        fingerprint=fingerprint(body),
+        fingerprint=fingerprint(body) if key is not None else "",
         trace=checked_trace(trace),
         submitted_by=by,
         submitted_wall_ms=wall_ms,

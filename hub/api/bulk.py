@@ -149,7 +149,9 @@ async def retry(call: Call, body: BulkBody, picks: Sequence[Pick], tally: Tally)
 
 
 async def purge(call: Call, body: BulkBody, picks: Sequence[Pick], tally: Tally) -> None:
-    tally.done += await forget_tasks(call.parts.ledger, [pick.number for pick in picks])
+    tally.done += await forget_tasks(
+        call.parts.ledger, [pick.number for pick in picks], call.parts.dispatcher.forget
+    )
 
 
 def count(replies: Sequence[object], tally: Tally) -> None:

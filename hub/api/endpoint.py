@@ -130,7 +130,8 @@ class Call:
         said = self.request.query_params.get(name)
         if said is None or said == "":
             return default
-        if not said.isascii() or not said.isdigit() or not least <= int(said[:20]) <= most:
+        is_number = said.isascii() and said.isdigit() and len(said) <= len(str(most))
+        if not is_number or not least <= int(said) <= most:  # of thousands of digits int() makes an error
             raise problems.invalid_field(name, "invalid", f"Expected a whole number from {least} to {most}.")
         return int(said)
 

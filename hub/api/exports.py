@@ -21,6 +21,7 @@ from hub.api.views import view_event
 from hub.api.views_tasks import view_task
 from hub.auth import Scope as Right
 from hub.guards import GuardedHttp
+from hub.lines import CURSOR_OFFSET_DIGITS_MAX
 from hub.store.task_filters import TaskFilter
 from protocol.limits import INTEGER_MAX
 
@@ -126,7 +127,8 @@ def since_of(call: Call) -> int:
     epoch, colon, offset = said.rpartition(":")
     if colon and epoch != call.parts.board.epoch:
         raise problems.invalid_field("since", "invalid", "That cursor is of another epoch of this hub's log.")
-    if not (offset.isascii() and offset.isdigit()) or int(offset[:20]) > INTEGER_MAX:
+    is_number = offset.isascii() and offset.isdigit() and len(offset) <= CURSOR_OFFSET_DIGITS_MAX
+    if not is_number or int(offset) > INTEGER_MAX:
         raise problems.invalid_field("since", "invalid", "Expected an offset or a cursor of the feed.")
     return int(offset)
 

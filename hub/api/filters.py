@@ -10,11 +10,11 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from hub.api import problems
-from hub.api.bodies import AgentName, Key, Name, WallMs
+from hub.api.bodies import KEY_LENGTH_MAX, AgentName, Key, Name, WallMs
 from hub.api.endpoint import Call
 from hub.core.task import Priority, State
 from hub.store.task_filters import TaskFilter
-from protocol.limits import INTEGER_MAX
+from protocol.limits import INTEGER_MAX, NAME_LENGTH_MAX
 
 FILTERS: Final = (
     "state",
@@ -36,6 +36,15 @@ LIST_FILTERS: Final = (*FILTERS, "cursor", "limit", "brief")
 
 IDS_MAX: Final = 500
 """Task ids in one filter: as many as a page of tasks has rows."""
+
+LENGTHS_MAX: Final = {
+    "unique_key": KEY_LENGTH_MAX,
+    "concurrency_key": KEY_LENGTH_MAX,
+    "label": 2 * NAME_LENGTH_MAX + 1,
+}
+"""Of the others a filter has as many characters as a name: nothing is longer that it could be held against,
+and SQLite refuses patterns beyond 50,000 bytes.
+"""
 
 StateWord = Literal[
     "queued",
@@ -62,7 +71,7 @@ class FilterBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plugin: Name | None = None
     priority: PriorityWord | None = None
     q: Name | None = None
-    label: Name | None = None
+    label: Annotated[str, Meta(min_length=1, max_length=LENGTHS_MAX["label"])] | None = None
     """`name=value`."""
     fingerprint: Name | None = None
     submitted_by: Name | None = None
@@ -83,6 +92,22 @@ def chosen(call: Call, name: str, allowed: list[str]) -> str | None:
     said = call.request.query_params.get(name)
     if said is not None and said not in allowed:
         raise problems.invalid_field(name, "invalid", f"Expected one of {', '.join(allowed)}.")
+    return said
+
+
+def text_of(call: Call, name: str) -> str | None:
+    """Words to be found, no longer than anything that they could be found in."""
+    said = call.request.query_params.get(name)
+    most = LENGTHS_MAX.get(name, NAME_LENGTH_MAX)
+    if said is not None and len(said) > most:
+        raise problems.invalid_field(name, "too_long", f"At most {most} characters.")
+    return said
+
+
+def pattern_of(said: str | None, field: str) -> str | None:
+    """To SQLite a pattern ends at U+0000: it would mean more tasks than are meant."""
+    if said is not None and "\x00" in said:
+        raise problems.invalid_field(field, "invalid", "U+0000 is not allowed.")
     return said
 
 
@@ -122,18 +147,17 @@ def filter_of(call: Call) -> TaskFilter:
     """The query string of a list."""
     state = chosen(call, "state", [s.value for s in State])
     priority = chosen(call, "priority", [p.word for p in Priority])
-    query = call.request.query_params
     return TaskFilter(
         state=State(state) if state else None,
-        agent_id=query.get("agent_id"),
-        plugin=query.get("plugin"),
+        agent_id=text_of(call, "agent_id"),
+        plugin=text_of(call, "plugin"),
         priority=Priority[priority.upper()] if priority else None,
-        text=query.get("q"),
-        label=label_of(query.get("label"), "label"),
-        fingerprint=query.get("fingerprint"),
-        submitted_by=query.get("submitted_by"),
-        unique_key=query.get("unique_key"),
-        concurrency_key=query.get("concurrency_key"),
+        text=pattern_of(text_of(call, "q"), "q"),
+        label=label_of(text_of(call, "label"), "label"),
+        fingerprint=text_of(call, "fingerprint"),
+        submitted_by=text_of(call, "submitted_by"),
+        unique_key=text_of(call, "unique_key"),
+        concurrency_key=text_of(call, "concurrency_key"),
         after_wall_ms=moment_of(call, "after"),
         before_wall_ms=moment_of(call, "before"),
         task_ids=ids_of(call, "task_ids"),
@@ -147,7 +171,7 @@ def filter_of_body(body: FilterBody) -> TaskFilter:
         agent_id=body.agent_id,
         plugin=body.plugin,
         priority=Priority[body.priority.upper()] if body.priority else None,
-        text=body.q,
+        text=pattern_of(body.q, "filter.q"),
         label=label_of(body.label, "filter.label"),
         fingerprint=body.fingerprint,
         submitted_by=body.submitted_by,

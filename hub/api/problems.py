@@ -69,7 +69,7 @@ DETAILS: Final[dict[RefusalKind, str]] = {
     RefusalKind.DEPENDENCY_NOT_FOUND: "There is no task with that id to wait for.",
 }
 
-PATH_AT_END: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+PATH_AT_END: Final = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
 
 
 class FieldProblem(msgspec.Struct, frozen=True):

@@ -39,7 +39,11 @@ async def prune(call: Call) -> Told:
     body = await call.body(PruneBody)
     now = call.parts.clock.now
     retention = Retention(
-        call.parts.ledger, call.parts.queries, lambda: now().wall_ms, kept=kept_of(call, body)
+        call.parts.ledger,
+        call.parts.queries,
+        lambda: now().wall_ms,
+        kept=kept_of(call, body),
+        on_forgotten=call.parts.dispatcher.forget,
     )
     if body.dry_run:
         found = await retention.count()

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from hub.api import problems
 from hub.api.bodies import OnboardBody, TokenBody
 from hub.api.endpoint import Call, Endpoint, Told, bearer_of, not_believed
+from hub.api.pages import PAGED, page_of_names
 from hub.api.problems import Problem
 from hub.api.views import NewTokenView, OnboardView, StatusView, TokenList, TokenView
 from hub.auth import LIFETIME_MS, SECRET_BYTES, Role, Scope, TokenRecord, is_reserved, mint
@@ -110,7 +111,9 @@ def view_token(record: TokenRecord) -> TokenView:
 
 
 async def list_tokens(call: Call) -> Told:
-    return Told(200, TokenList(tokens=tuple(view_token(r) for r in call.parts.authority.records())))
+    """All of them; with a limit, a page in the order of their ids."""
+    records, following = page_of_names(call, call.parts.authority.records(), lambda r: r.token_id)
+    return Told(200, TokenList(tokens=tuple(map(view_token, records)), next=following))
 
 
 async def revoke_token(call: Call) -> Told:
@@ -190,6 +193,8 @@ ENDPOINTS: Final = (
         list_tokens,
         ADMIN,
         reply=TokenList,
+        query=PAGED,
+        refusals=(422,),
         tag="tokens",
     ),
     Endpoint(

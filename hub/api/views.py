@@ -174,6 +174,8 @@ class AgentView(Struct, frozen=True, kw_only=True):
 class AgentList(Struct, frozen=True, kw_only=True):
     agents: tuple[AgentView, ...]
     count: int
+    next: str | None = None
+    """The cursor of the page after it, where a limit was asked for."""
 
 
 class MailView(Struct, frozen=True, kw_only=True):
@@ -207,6 +209,8 @@ class TokenView(Struct, frozen=True, kw_only=True):
 
 class TokenList(Struct, frozen=True, kw_only=True):
     tokens: tuple[TokenView, ...]
+    next: str | None = None
+    """The cursor of the page after it, where a limit was asked for."""
 
 
 class NewTokenView(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
@@ -53,9 +54,10 @@ Patterns = Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=PATTERNS
 Sentence = Annotated[str, Meta(max_length=DESCRIPTION_LENGTH_MAX)]
 
 
-class WebhookBody(Struct, frozen=True, kw_only=True):
+class WebhookBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /api/webhooks. `events` are names as the feed has them, `*` stands for any letters; without it all
-    are told. Whatever else is given must hold, too."""
+    are told. Whatever else is given must hold, too; a filter that is mistyped would tell more than was meant.
+    """
 
     url: Url
     description: Sentence = ""
@@ -65,7 +67,7 @@ class WebhookBody(Struct, frozen=True, kw_only=True):
     labels: Labels | None = None
 
 
-class WebhookChangeBody(Struct, frozen=True, kw_only=True):
+class WebhookChangeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """PATCH /api/webhooks/{id}: what is left out stays as it is, null takes a filter away. Once it is
     enabled again it is told of what happens from then on; a replay tells the rest."""
 
@@ -78,7 +80,7 @@ class WebhookChangeBody(Struct, frozen=True, kw_only=True):
     enabled: bool | UnsetType = UNSET
 
 
-class ReplayBody(Struct, frozen=True, kw_only=True):
+class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /api/webhooks/{id}/replay: after a cursor of the feed, or from a moment on."""
 
     since: Key | None = None
@@ -142,8 +144,14 @@ async def add_webhook(call: Call) -> Told:
     )
     adding = call.parts.notices.add(body.url, wanted, description=body.description, by=call.by)
     receiver, secret = await done(call, adding)
-    await call.note("webhook_added", f"{receiver.webhook_id} {receiver.url}")
+    await call.note("webhook_added", f"{receiver.webhook_id} {place_of(receiver)}")
     return Told(201, with_secret(shown(call, receiver), secret))
+
+
+def place_of(receiver: Receiver) -> str:
+    """For the audit and the log, which more people read: what comes behind the host may be a key."""
+    parts = urlsplit(receiver.url)
+    return f"{parts.scheme}://{parts.netloc}/…"
 
 
 async def list_webhooks(call: Call) -> Told:
@@ -160,7 +168,8 @@ async def change_webhook(call: Call) -> Told:
     before = known(call)
     changing = call.parts.notices.change(before.webhook_id, lambda receiver: edited(receiver, body))
     receiver = await done(call, changing)
-    await call.note("webhook_changed", f"{receiver.webhook_id} {receiver.url} {shown(call, receiver).status}")
+    detail = f"{receiver.webhook_id} {place_of(receiver)} {shown(call, receiver).status}"
+    await call.note("webhook_changed", detail)
     return Told(200, shown(call, receiver))
 
 
@@ -182,7 +191,7 @@ def said(members: dict[str, Any]) -> dict[str, Any]:
 async def remove_webhook(call: Call) -> Told:
     receiver = known(call)
     await done(call, call.parts.notices.remove(receiver.webhook_id))
-    await call.note("webhook_removed", f"{receiver.webhook_id} {receiver.url}")
+    await call.note("webhook_removed", f"{receiver.webhook_id} {place_of(receiver)}")
     return Told(200, RemovedView(status="removed", webhook_id=receiver.webhook_id))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from console.output import Output
 from console.story import told
+from console.values import in_path
 
 if TYPE_CHECKING:
     from hub.commands.client import HubClient
@@ -24,7 +25,7 @@ def history(client: HubClient, task_id: str) -> Iterator[dict[str, Any]]:
     """The committed events of a task, oldest first."""
     after: int | None = 0
     while after is not None:
-        page = client.get(f"/api/tasks/{task_id}/events", after=after, limit=PAGE_EVENTS)
+        page = client.get(f"/api/tasks/{in_path(task_id)}/events", after=after, limit=PAGE_EVENTS)
         yield from page["events"]
         after = page["next"] if page["count"] == PAGE_EVENTS else None
 
@@ -35,7 +36,7 @@ def log_lines(client: HubClient, task_id: str, after: int = 0) -> Iterator[tuple
     """
     place, is_full = after, True
     while is_full:
-        page = client.get(f"/api/tasks/{task_id}/log", after=place, limit=PAGE_LINES)
+        page = client.get(f"/api/tasks/{in_path(task_id)}/log", after=place, limit=PAGE_LINES)
         place, is_full = page["next"] or place, page["count"] == PAGE_LINES
         for line in page["lines"]:
             yield line, place

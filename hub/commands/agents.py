@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from console.output import words_of
+from console.values import in_path
 from hub.commands.fleet import WORDS, steering
 from hub.commands.idling import command as explain
 from hub.commands.options import hub_options, opened
@@ -74,7 +75,7 @@ def get_agent(agent_id: str, **where: Any) -> None:
     """Show an agent, with its last connections."""
     output, client = opened(where)
     with client:
-        agent = client.get(f"/api/agents/{agent_id}")
+        agent = client.get(f"/api/agents/{in_path(agent_id)}")
     if output.is_json:
         output.record(agent)
         return

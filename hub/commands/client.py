@@ -33,6 +33,7 @@ EXIT_OF_STATUS: Final = {
     503: Exit.UNREACHABLE,
 }
 
+PUSH_PATH: Final = "/api/admin/push-task"
 
 NOT_THERE: Final = {
     "task_not_found": ("task", "task_id", "hub tasks list"),
@@ -90,6 +91,8 @@ class HubClient:
     def _object(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **arguments)
+        except UnicodeEncodeError as error:
+            raise CommandFailed("What you gave is not text in UTF-8.", Exit.USAGE) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._unreachable(error)
         if answer.status_code >= 400:
@@ -180,7 +183,8 @@ def sentence_of(answer: httpx.Response) -> str:
         return f"This token may not do that: it needs {body.get('needs', 'another role')}."
     if error == "agent_not_connected" and "agent_id" in body:
         why = f" ({body['reason']})" if body.get("reason") else ""
-        return f"Agent {body['agent_id']} is not connected{why}. With --queue the task waits for it."
+        hint = " With --queue the task waits for it." if answer.request.url.path.endswith(PUSH_PATH) else ""
+        return f"Agent {body['agent_id']} is not connected{why}.{hint}"
     if error == "unique_key_held":
         return f"The open task {body.get('task_id')} has that unique key. See: hub tasks get TASK"
     if error in NOT_THERE:

@@ -67,25 +67,17 @@ def sentences() -> Iterator[None]:
 @ledger_options
 def upgrade(state_dir: str | None, config_file: str | None, as_json: bool | None) -> None:
     """Bring the tables up to this version. Stop the hub first; `hub serve` does the same at its start."""
-    from hub.store.backup import open_to_read
+    from hub.store.backup import version_at
     from hub.store.database import open_database
-    from hub.store.migrations import version_of
 
     output = Output(as_json)
     settings = settings_here(output, state_dir, config_file)
     path = settings.database_file
 
-    def version() -> int:
-        reader = open_to_read(path)
-        try:
-            return version_of(reader)
-        finally:
-            reader.close()
-
     with sentences():
-        before = version() if path.exists() else 0
+        before = version_at(path) if path.exists() else 0
         open_database(path, settings.durability).close()
-        after = version()
+        after = version_at(path)
     output.fields({"database": str(path), "version_before": before, "version": after})
 
 
@@ -99,13 +91,14 @@ def check(state_dir: str | None, config_file: str | None, as_json: bool | None) 
     path = settings_here(output, state_dir, config_file).database_file
     with sentences():
         findings = backup.check(path)
+        is_damaged = bool(findings) and bool(backup.check(path, may_be_older=True))
     if output.is_json:
         output.record({"database": str(path), "ok": not findings, "findings": findings})
     elif not findings:
         output.line(f"{output.paint('ok', 'good')}  {path}")
     for finding in findings:
         output.note(f"! {finding}")
-    if findings:
+    if is_damaged:
         output.note("Stop the hub, keep this file, and restore the last good backup: hub db restore FILE")
     sys.exit(Exit.FAILED if findings else Exit.COMPLETE)
 
@@ -127,7 +120,7 @@ def backup(target: str, state_dir: str | None, config_file: str | None, as_json:
     path = settings_here(output, state_dir, config_file).database_file
     with sentences():
         size = back_up(path, Path(target))
-        findings = findings_in(Path(target))
+        findings = findings_in(Path(target), may_be_older=True)  # what one makes before an upgrade
     output.fields({"backup": target, "bytes": size, "ok": not findings})
     for finding in findings:
         output.note(f"! {finding}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import click
 
 from console.output import CommandFailed, Exit
+from console.values import in_path
 from hub.commands.bulk import bulk_options, make_sure
 from hub.commands.options import hub_options, opened
 
@@ -58,7 +58,7 @@ def tell(client: HubClient, word: str, names: list[str]) -> list[dict[str, Any]]
     told = []
     for name in names:
         try:
-            answer = client.post(f"/api/agents/{quote(name, safe='')}/{word}")
+            answer = client.post(f"/api/agents/{in_path(name)}/{word}")
         except CommandFailed as refused:
             if refused.code == Exit.UNREACHABLE or len(names) == 1:
                 raise

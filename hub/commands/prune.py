@@ -30,7 +30,9 @@ def prune(
     is_dry_run: bool,
     is_sure: bool,
 ) -> None:
+    from hub.store.backup import version_at
     from hub.store.database import is_in_use
+    from hub.store.migrations import MIGRATIONS
 
     if where["hub_url"] or is_in_use(settings.database_file):
         _, client = opened(where)
@@ -44,6 +46,9 @@ def prune(
         return
     if not settings.database_file.exists():
         raise CommandFailed(f"There is no database at {settings.database_file}.", Exit.NOT_FOUND)
+
+    if version_at(settings.database_file) < len(MIGRATIONS):
+        raise CommandFailed("Its tables are older than this program: hub db upgrade first.", Exit.FAILED)
 
     def ask_file(dry_run: bool) -> dict[str, Any]:
         return asyncio.run(in_file(settings, age_ms, is_dry_run=dry_run))

@@ -59,7 +59,7 @@ def command(words: tuple[str, ...], watch_it: bool, by_line: bool, **options: An
 def push_by_line(words: tuple[str, ...], watch_it: bool, options: dict[str, Any]) -> None:
     if watch_it:
         raise click.UsageError("--watch follows one task; with --lines there are many: hub watch.")
-    if options["unique_key"]:
+    if options["unique_key"] is not None:
         raise click.UsageError("--unique-key is for one task; with --lines only the first could have it.")
     from hub.commands.lines import push_lines, tasks_of
 
@@ -78,7 +78,7 @@ def task_of(words: tuple[str, ...], options: dict[str, Any]) -> tuple[str | None
         "description": text_of(text),
         "plugin": options["plugin"],
         "inputs": inputs_of(options["pairs"], options["whole"]),
-        "timeout_ms": duration_ms(options["timeout"]) if options["timeout"] else None,
+        "timeout_ms": duration_ms(options["timeout"]) if options["timeout"] is not None else None,
         "attempts_max": options["attempts"],
         "idempotency_key": options["key"],
     }

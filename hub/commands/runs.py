@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from console.output import Output
+from console.values import in_path
 from hub.commands import schedules
 from hub.commands.options import hub_options, opened
 
@@ -126,13 +127,6 @@ def start(plugin: str, watch_it: bool, **options: Any) -> None:
         if not output.is_json:
             output.note(f"Follow it with: hub watch {told['task_id']}")
             output.note(f"What it has made: hub runs get {told['plugin_run_id']}")
-
-
-def in_path(name: str) -> str:
-    """Whatever somebody typed, as one step of a path."""
-    from urllib.parse import quote
-
-    return quote(name, safe="")
 
 
 def say_started(output: Output, told: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from console.values import in_path
 from hub.commands.options import hub_options, opened
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def command() -> None:
 def make(plugin: str, **options: Any) -> None:
     """Run a plugin for a user whenever the cron says so. The same again is the same schedule."""
     from console.values import inputs_of
-    from hub.commands.runs import in_path
 
     body = {name: options[name] for name in ("cron", "zone", "user_id", "missed", "plugin_id")}
     body["settings"] = inputs_of(options["pairs"], options["whole"]) or {}
@@ -95,8 +95,6 @@ def list_schedules(limit: int, plugin: str | None, user_id: int | None, **where:
 @hub_options
 def get(schedule_id: str, **where: Any) -> None:
     """Show a schedule: when it is due next, and what came of the last time."""
-    from hub.commands.runs import in_path
-
     output, client = opened(where)
     with client:
         say(output, client.get(f"/api/schedules/{in_path(schedule_id)}"))
@@ -119,8 +117,6 @@ def resume(schedule_id: str, **where: Any) -> None:
 
 
 def steer(schedule_id: str, verb: str, where: dict[str, Any]) -> None:
-    from hub.commands.runs import in_path
-
     output, client = opened(where)
     with client:
         say(output, client.post(f"/api/schedules/{in_path(schedule_id)}/{verb}"))
@@ -131,8 +127,6 @@ def steer(schedule_id: str, verb: str, where: dict[str, Any]) -> None:
 @hub_options
 def delete(schedule_id: str, **where: Any) -> None:
     """Delete a schedule. Its runs stay."""
-    from hub.commands.runs import in_path
-
     output, client = opened(where)
     with client:
         output.fields(client.delete(f"/api/schedules/{in_path(schedule_id)}"))

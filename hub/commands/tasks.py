@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from console.output import CommandFailed, Exit, Output
+from console.values import in_path
 from hub.commands.bulk import act_on_many, bulk_options
 from hub.commands.exports import command as export
 from hub.commands.filters import filter_options, wanted_of
@@ -64,7 +65,7 @@ def get_task(task_id: str, **where: Any) -> None:
     """Show a task."""
     output, client = opened(where)
     with client:
-        task = client.get(f"/api/tasks/{task_id}")
+        task = client.get(f"/api/tasks/{in_path(task_id)}")
     if not output.is_json:
         # Older readers' names for the same two things; a person needs them once.
         task = {name: value for name, value in task.items() if name not in ("id", "status")}
@@ -80,7 +81,7 @@ def result(task_id: str, **where: Any) -> None:
 
     output, client = opened(where)
     with client:
-        task = client.get(f"/api/tasks/{task_id}")
+        task = client.get(f"/api/tasks/{in_path(task_id)}")
     if task["state"] == "input_required":
         say_question(output, task)
         sys.exit(Exit.INPUT_REQUIRED)
@@ -136,7 +137,7 @@ def explain(task_id: str, **where: Any) -> None:
     """Say why a task is not running."""
     output, client = opened(where)
     with client:
-        found = client.get(f"/api/tasks/{task_id}/explain")
+        found = client.get(f"/api/tasks/{in_path(task_id)}/explain")
     if output.is_json:
         output.record(found)
         return
@@ -148,20 +149,25 @@ def explain(task_id: str, **where: Any) -> None:
 
 
 def each(
-    output: Output, names: Iterable[str], ask: Callable[[str], dict[str, Any]], columns: tuple[str, ...]
+    output: Output,
+    names: Iterable[str],
+    ask: Callable[[str], dict[str, Any]],
+    columns: tuple[str, ...],
+    *,
+    key: str = "task_id",
 ) -> None:
     """Ask for one after the other and say what came of each; the first failure gives the exit code."""
     told, code = [], 0
     for name in names:
         try:
-            told.append({"task_id": name, **ask(name)})
+            told.append({key: name, **ask(name)})
         except CommandFailed as failure:
             if failure.code in (Exit.UNREACHABLE, Exit.NOT_AUTHORISED):
                 raise
             output.note(f"{name}: {failure.message}")
             code = code or failure.code
     if told:
-        output.rows(told, columns, key="task_id")
+        output.rows(told, columns, key=key)
     sys.exit(code)
 
 
@@ -193,7 +199,7 @@ def cancel(
             each(
                 output,
                 task_ids,
-                lambda name: client.post(f"/api/tasks/{name}/cancel", body),
+                lambda name: client.post(f"/api/tasks/{in_path(name)}/cancel", body),
                 ("task_id", "status"),
             )
         else:
@@ -204,7 +210,7 @@ def run_again(client: HubClient, output: Output, names: Iterable[str]) -> None:
     each(
         output,
         names,
-        lambda name: {**client.post(f"/api/tasks/{name}/retry"), "retry_of": name},
+        lambda name: {**client.post(f"/api/tasks/{in_path(name)}/retry"), "retry_of": name},
         ("task_id", "status", "retry_of"),
     )
 
@@ -257,13 +263,13 @@ def answer(task_id: str, value: str, request_id: str | None, **where: Any) -> No
     output, client = opened(where)
     said = text_of(value)
     with client:
-        question = client.get(f"/api/tasks/{task_id}").get("question") or {}
+        question = client.get(f"/api/tasks/{in_path(task_id)}").get("question") or {}
         if request_id is None and not question:
             raise CommandFailed(f"{task_id} asks nothing now.", Exit.NOT_FOUND)
         asked = request_id or question["request_id"]
         schema = question.get("schema") if question.get("request_id") == asked else None
         body = {"request_id": asked, "value": value_for(said, schema)}
-        told = client.post(f"/api/tasks/{task_id}/input", body)
+        told = client.post(f"/api/tasks/{in_path(task_id)}/input", body)
         output.rows([{"task_id": task_id, **told}], ("task_id", "status"), key="task_id")
 
 

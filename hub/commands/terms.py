@@ -21,7 +21,9 @@ MOMENTS: Final = ("run_at", "start_by")
 WORDS: Final = ("priority", "slot", "sticky_key", "unique_key")
 
 BACKOFF: Final = re.compile(r"(?P<first>\w+?)(?:\.\.(?P<max>\w+))?(?:,(?P<jitter>half|full))?")
-RATE: Final = re.compile(r"(?P<count>\d{1,6})/(?P<per>\w+)")
+LIMIT: Final = re.compile(r"\d{1,6}", re.ASCII)
+RATE: Final = re.compile(r"(?P<count>\d{1,6})/(?P<per>\w+)", re.ASCII)
+NOT_SAID: Final[tuple[Any, ...]] = (None, [], {})
 
 OPTIONS: Final = (
     click.option("--capability", "capabilities", multiple=True, help="Whoever can do this; leave AGENT out."),
@@ -71,10 +73,11 @@ def terms_of(options: dict[str, Any]) -> dict[str, Any]:
     for name, option in PAIRED.items():
         terms[name] = pairs_of(options.get(name) or (), option)
     for names, read in ((DURATIONS, duration_ms), (MOMENTS, moment_ms)):
-        terms |= {name: read(options[name]) for name in names if options.get(name)}
-    if options.get("backoff"):
+        terms |= {name: read(options[name]) for name in names if options.get(name) is not None}
+    if options.get("backoff") is not None:
         terms["backoff"] = backoff_of(options["backoff"])
-    return {name: value for name, value in (terms | ration_of(options)).items() if value}
+    # What was said goes to the hub, also an empty key or a limit of 0: dropped, it would mean no limit.
+    return {name: value for name, value in (terms | ration_of(options)).items() if value not in NOT_SAID}
 
 
 def pairs_of(said: tuple[str, ...], option: str) -> dict[str, str]:
@@ -105,11 +108,11 @@ def ration_of(options: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, form in (("limit", "KEY=3"), ("rate", "KEY=10/1m")):
         said = options.get(name)
-        if not said:
+        if said is None:
             continue
         key, _, ration = said.rpartition("=")
         rate = RATE.fullmatch(ration)
-        if not key or not (ration.isdigit() if name == "limit" else rate):
+        if not key or not (LIMIT.fullmatch(ration) if name == "limit" else rate):
             raise click.BadParameter(f"--{name} wants {form}, not {said!r}.")
         if found.setdefault("concurrency_key", key) != key:
             raise click.BadParameter("--limit and --rate of one task are of one key.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from console.values import in_path
 from hub.commands.options import hub_options, opened
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def command() -> None:
 
 
 def at_path(webhook_id: str, verb: str = "") -> str:
-    from hub.commands.runs import in_path
-
     return f"/api/webhooks/{in_path(webhook_id)}{verb}"
 
 
@@ -157,7 +156,7 @@ def deliveries(name: str, state: str | None, limit: int, **where: Any) -> None:
     output, client = opened(where)
     with client:
         if name.startswith("dlv-"):
-            say_tries(output, client.get(at_path("deliveries", f"/{name}")))
+            say_tries(output, client.get(at_path("deliveries", f"/{in_path(name)}")))
             return
         found = pages(client, at_path(name, "/deliveries"), limit, under="deliveries", state=state)
         output.rows(found, DELIVERY_COLUMNS, key="delivery_id")
@@ -168,10 +167,17 @@ def deliveries(name: str, state: str | None, limit: int, **where: Any) -> None:
 @hub_options
 def redeliver(delivery_ids: tuple[str, ...], **where: Any) -> None:
     """Deliver these again, each under the id that it had."""
+    from hub.commands.tasks import each
+
     output, client = opened(where)
     with client:
-        told = (client.post(at_path("deliveries", f"/{one}/redeliver")) for one in delivery_ids)
-        output.rows(told, DELIVERY_COLUMNS, key="delivery_id")
+        each(
+            output,
+            delivery_ids,
+            lambda one: client.post(at_path("deliveries", f"/{in_path(one)}/redeliver")),
+            DELIVERY_COLUMNS,
+            key="delivery_id",
+        )
 
 
 @command.command("replay")

@@ -159,16 +159,21 @@ class Dependencies:
         return frozenset(islice(self._asked, count))
 
     def take(self, count: int) -> Iterator[tuple[Outcome, TaskId]]:
-        """Ends and those to be told of them, at most so many. Each is told once."""
-        while self._news and count > 0:
-            task_id, outcome = next(iter(self._news.items()))
-            dependants = self._dependants.get(task_id)
-            if dependants is None or self._is_open(task_id):
-                del self._news[task_id]
-                continue
-            dependant = next(iter(dependants))
-            del dependants[dependant]
-            if not dependants:
+        """Ends and those to be told of them, at most so many. Each is told once.
+
+        They are taken by the piece: whoever takes the first of a dict one by one steps over all that were
+        taken before, every time.
+        """
+        for task_id, outcome in tuple(islice(self._news.items(), count)):
+            dependants = self._dependants.get(task_id, {})
+            told = () if self._is_open(task_id) else tuple(islice(dependants, count))
+            for dependant in told:
+                del dependants[dependant]
+            count -= len(told)
+            if told and not dependants:
                 del self._dependants[task_id]
-            count -= 1
-            yield outcome, dependant
+            if self._is_open(task_id) or not dependants:
+                del self._news[task_id]
+            yield from ((outcome, dependant) for dependant in told)
+            if count <= 0:
+                return

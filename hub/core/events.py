@@ -143,6 +143,15 @@ class MessageSubmitted(Struct, frozen=True, kw_only=True):
     reply_to: str | None = None
 
 
+# --- the ledger ------------------------------------------------------------------------------------------
+
+
+class TasksForgotten(Struct, frozen=True):
+    """The rows of these ended tasks are gone: whoever asks for one, or repeats its key, hears of none."""
+
+    task_ids: tuple[TaskId, ...]
+
+
 # --- time -------------------------------------------------------------------------------------------------
 
 
@@ -175,4 +184,5 @@ Event = (
     | HubStarted
     | TimePassed
     | HubDrained
+    | TasksForgotten
 )

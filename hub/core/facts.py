@@ -32,6 +32,7 @@ from hub.core.passage import quarantine
 from hub.core.policy import decline_ms
 from hub.core.seats import Agent
 from hub.core.task import Fault, State, Task
+from protocol import limits
 from protocol.close import CloseCode
 from protocol.errors import ErrorCode
 from protocol.frames import (
@@ -63,6 +64,11 @@ TIMEOUT_REASON: Final = "timeout"
 """The `reason` beside an `error`, by which a sidecar says that a run's time was over."""
 
 FAULTS: Final = frozenset(Fault)
+
+RECALLED_MAX: Final = limits.SLOTS_MAX
+"""Seats of one agent that are kept for recalled runs: as many as it may have slots. A peer that speaks of
+still others is told to stop them, and nothing is remembered for it (L110).
+"""
 
 SUSPECT_AGENTS: Final = 2
 """A task that has broken down on so many agents breaks down because of itself."""
@@ -294,7 +300,8 @@ def recall(
     """T27: this run is somebody else's now, or over: stop it. Its seat stays taken until that is done."""
     office.rows["T27"] += 1
     office.tell(agent, TaskRevoke(task_id=task_id, generation=generation, reason=reason), draft, task_id)
-    office.keep_seat(agent, task_id, generation, draft.now.ms + office.policy.grace_ms)
+    if len(agent.revoked) < RECALLED_MAX:
+        office.keep_seat(agent, task_id, generation, draft.now.ms + office.policy.grace_ms)
 
 
 def keep_stray(office: Office, agent: Agent, fact: FactFrame, draft: Draft) -> AckStatus:

@@ -129,6 +129,9 @@ class Fleet:
     def is_declined(self, task_id: TaskId) -> bool:
         return task_id in self._declined
 
+    def decliners(self, task_id: TaskId) -> Bits:
+        return self._declined.get(task_id, 0)
+
     # --- finding -----------------------------------------------------------------------------------------
 
     def with_word(self, word: str) -> Bits:
@@ -142,7 +145,7 @@ class Fleet:
         """Agents with a free slot of the kind and all of the words, which have not declined the task."""
         found = self._free.get(kind, 0)
         if task_id is not None:
-            found &= ~self._declined.get(task_id, 0)
+            found &= ~self.decliners(task_id)
         for word in words:
             if not found:
                 break

@@ -25,6 +25,7 @@ from hub.core.events import (
     LinkLost,
     MessageSubmitted,
     RetryRequested,
+    TasksForgotten,
     TaskSubmitted,
     TimePassed,
 )
@@ -94,6 +95,8 @@ def read(office: Office, event: Event, draft: Draft) -> None:  # noqa: C901, PLR
             passage.start_hub(office, draft)
         case HubDrained():
             passage.drain_hub(office, draft)
+        case TasksForgotten():
+            office.forget(event.task_ids)
         case _:
             assert_never(event)
 

@@ -56,7 +56,7 @@ class Entry:
         self.created_ms = task.created_wall_ms
         self.arrival = arrival
         self.is_in_turn = task.generation == 0
-        """Whether it waits for its submitter's turn; what has come back or has risen is next in turn."""
+        """Whether it waits for its submitter's turn; what has come back is next in turn."""
         self.is_apart = is_apart
         """Somebody has declined it: it has a line of its own, so that it stands in nobody's way."""
         self.tag = 0

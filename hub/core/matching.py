@@ -32,6 +32,11 @@ PREFERRED_MAX: Final = 16
 LOOKS_MAX: Final = 1_000
 """Lines that are looked at in vain for hungry agents in one pass; the next pass goes on where it stopped."""
 
+SKIPS_MAX: Final = 10_000
+"""Lines of one pass that are stepped over because all who are hungry have just declined what stands there. An
+agent that declines all it is given meets all of these again each time; beyond, they are looked at.
+"""
+
 
 class Effort:
     """How much a hub's passes have looked at: what must not grow with the queue or the fleet."""
@@ -67,6 +72,7 @@ class Pass:
         self._numbers = 0
         self._admissions = ADMISSIONS_MAX
         self._looks_left = LOOKS_MAX
+        self._skips_left = SKIPS_MAX
         self._seen = BEGINNING
         self._hungry: dict[str, Bits] = {}
 
@@ -80,10 +86,10 @@ class Pass:
         self._send_out()
         while self._next_steps():
             rank, _, step = heappop(self._steps)
-            if isinstance(step, Line):
-                yield from self._look(step)
-            elif self._looks_left > 0:
+            if isinstance(step, Cursor):
                 yield from self._walk(step, rank)
+            elif step.place is not None and rank_of(step.place) == rank:
+                yield from self._look(step)  # else it has another front by now, and comes in its turn
         self._end()
 
     # --- which line is next ------------------------------------------------------------------------------
@@ -115,6 +121,8 @@ class Pass:
 
     def _walk(self, cursor: Cursor, rank: Rank) -> Iterator[tuple[TaskId, Agent]]:
         """The line to which a cursor was sent, if it still stands there; and on to the next."""
+        if self._looks_left <= 0:
+            return
         self._looks_left -= 1
         cursor.at = self._seen = rank
         lines = self._waiting.groups.get(cursor.group, [])
@@ -127,11 +135,19 @@ class Pass:
         """To the next line of its group, while an agent is hungry for it."""
         kind = cursor.group[0]
         lines = self._waiting.groups.get(cursor.group)
-        if lines is None or not self._hungry[kind] & self._fleet.free_for(kind, ()):
+        hungry = self._hungry[kind] & self._fleet.free_for(kind, ())
+        if lines is None or not hungry:
             return
         index = bisect_right(lines, cursor.at, key=rank_of)
+        while index < len(lines) and self._skips_left and self._is_declined(lines[index][3], hungry):
+            self._skips_left -= 1
+            index += 1
         if index < len(lines):
             self._push(rank_of(lines[index]), cursor)
+
+    def _is_declined(self, line: Line, hungry: Bits) -> bool:
+        """By all of them."""
+        return line.owner is not None and not hungry & ~self._fleet.decliners(line.owner)
 
     def _end(self) -> None:
         """Nobody is hungry any more, or the rest of the lines is for the next pass."""

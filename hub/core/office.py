@@ -245,6 +245,11 @@ class Office:
         self.tasks[after.task_id] = after
         self.put_in_line(after, now)
 
+    def forget(self, task_ids: Iterable[TaskId]) -> None:
+        """Of these the ledger has no row any more, so nothing here may be a copy of one."""
+        for task_id in task_ids:
+            self.shelf.drop(task_id)
+
     def put_in_line(self, task: Task, now: Now) -> None:
         """Its pause is over, or it is new: it waits for a seat from now on."""
         if task.state is State.QUEUED and task.not_before_ms <= now.ms and not task.waits_for:
@@ -290,6 +295,8 @@ class Office:
             self.rations.let_go(task.spec.concurrency_key, task.task_id)
         if kept_until_ms is not None:
             self.keep_seat(agent, task.task_id, task.generation, kept_until_ms)
+            if not task.is_accepted:
+                agent.unheard.add((task.task_id, task.generation))
         self.fleet.touch(agent)
 
     def _seat_kept_ms(self, holder: Holder, now: Now) -> int:
@@ -303,7 +310,7 @@ class Office:
         run, claim = (task_id, generation), claim_of(self.find(task_id))
         if agent.keep(run, claim, until_ms) and claim.key is not None:
             self.rations.hold(claim.key, (agent.agent_id, run))
-        self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+        self.agent_deadlines.watch(agent.agent_id, until_ms)
         self.fleet.touch(agent)
 
     def _keep_old_run(self, task: Task, now: Now) -> None:
@@ -336,7 +343,7 @@ class Office:
     def decline(self, agent: Agent, task: Task, until_ms: int, now: Now) -> None:
         """Until then this agent is not offered it. It stands apart, so that it is in nobody's way."""
         self.fleet.decline(agent, task.task_id, until_ms)
-        self.agent_deadlines.watch(agent.agent_id, agent.due_ms())
+        self.agent_deadlines.watch(agent.agent_id, until_ms)
         self.waiting.leave(task.task_id)
         self.put_in_line(task, now)
 

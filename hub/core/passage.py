@@ -37,12 +37,17 @@ DUE: Final[dict[TimerKind, Happening]] = {
 """What it means that a timer has run out. The accept timer also speaks of its agent."""
 
 
+TASKS_DUE_MAX: Final = 1_000
+"""Tasks whose moment has come and that one turn looks at: a hundred thousand may be due at once. The others
+are due in the next turn, and what is heard meanwhile is decided between."""
+
+
 def pass_time(office: Office, draft: Draft) -> None:
-    """Everything that is due, agents first: a seat that is free again can be given in this turn."""
+    """What is due, agents first: a seat that is free again can be given in this turn."""
     now_ms = draft.now.ms
     for agent_id in office.agent_deadlines.pop_due(now_ms):
         tend(office, office.fleet.agents[agent_id], draft)
-    for task_id in office.task_deadlines.pop_due(now_ms):
+    for task_id in office.task_deadlines.pop_due(now_ms, TASKS_DUE_MAX):
         look_at(office, office.tasks[task_id], draft)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from hub.core.deadlines import Deadlines
 from hub.core.demands import KEY_AT_LIMIT, KEY_AT_RATE, Demand
-from hub.core.line import GARBAGE_MIN, Entry
+from hub.core.line import GARBAGE_MIN, Entry, Turns
 from hub.core.task import Rate, Spec
 from protocol.ids import TaskId
 
@@ -47,16 +47,16 @@ class Terms(Struct, frozen=True):
     rate: Rate | None
 
 
-Parked = tuple[int, int, int, int, Entry]
-"""Level, age, arrival, ticket."""
+Parked = tuple[int, int, int, int, int, Entry]
+"""Level, tag, age, arrival, ticket."""
 
 
 class Queue:
     """Tasks of one key with one demand and the same terms. The best of them stands in line for all, while
-    the key has room.
+    the key has room: by level, then in turn between submitters, then by age, as in a line.
     """
 
-    __slots__ = ("_heap", "delegate", "is_unsettled", "key", "live", "terms")
+    __slots__ = ("_heap", "_turns", "delegate", "is_unsettled", "key", "live", "terms")
 
     def __init__(self, key: str, terms: Terms) -> None:
         self.key = key
@@ -66,30 +66,41 @@ class Queue:
         """Parked ones."""
         self.is_unsettled = False
         self._heap: list[Parked] = []
+        self._turns: dict[int, Turns] = {}
+        """By level, where there has been somebody."""
 
     @property
     def is_empty(self) -> bool:
         return self.delegate is None and self.live == 0
 
-    def park(self, entry: Entry, ticket: int) -> None:
+    def park(self, entry: Entry, ticket: int, *, is_back: bool = False) -> None:
+        """`is_back`: it has stood in line already, and its turn is not over."""
+        turns = self._turns.setdefault(entry.level, Turns())
+        is_in_turn = entry.is_in_turn and not is_back
+        entry.tag = turns.tag_for(entry.spec.submitted_by) if is_in_turn else turns.served
         entry.queue = self
         entry.ticket = ticket
-        heappush(self._heap, (*entry.rank, ticket, entry))
+        heappush(self._heap, (entry.level, entry.tag, entry.created_ms, entry.arrival, ticket, entry))
         self.live += 1
 
-    def unpark(self, entry: Entry) -> None:
+    def unpark(self, entry: Entry, *, is_admitted: bool = False) -> None:
         """It is parked here no more; its place is cleaned up later (L110)."""
+        turns = self._turns[entry.level]
+        if is_admitted:
+            turns.serve(entry.tag)
+        elif entry.tag > turns.served:
+            turns.give_back(entry.spec.submitted_by)
         entry.ticket = 0
         self.live -= 1
         if len(self._heap) > GARBAGE_MIN + 2 * self.live:
-            self._heap = [place for place in self._heap if place[3] == place[4].ticket]
+            self._heap = [place for place in self._heap if place[4] == place[5].ticket]
             heapify(self._heap)
 
     def best(self) -> Entry | None:
         while self._heap:
             place = self._heap[0]
-            if place[3] == place[4].ticket:
-                return place[4]
+            if place[4] == place[5].ticket:
+                return place[5]
             heappop(self._heap)
         return None
 
@@ -218,10 +229,12 @@ class Rations:
         self._wake_ms[name] = min(at_ms, self._wake_ms.get(name, at_ms))
         self._wakes.watch(name, self._wake_ms[name])
 
-    def pop_freed(self, now_ms: int) -> Iterator[Queue]:
-        """The queues that nobody stands in line for, of every key that has more room now."""
+    def pop_freed(self, now_ms: int, opened_max: int) -> Iterator[Queue]:
+        """The queues that nobody stands in line for, of every key that has more room now; of those that time
+        has opened at most so many.
+        """
         self._sweep(now_ms)
-        for name in self._wakes.pop_due(now_ms):
+        for name in self._wakes.pop_due(now_ms, opened_max):
             del self._wake_ms[name]
             self.freed[name] = None
         freed, self.freed = self.freed, {}

@@ -62,12 +62,18 @@ def why_not(office: Office, task: Task, event: TaskSubmitted, now: Now) -> Refus
     if reason is not None:
         known = None if reason == "not_connected" else reason
         return Refusal(kind=RefusalKind.AGENT_NOT_CONNECTED, agent_id=spec.assign_to, reason=known)
-    if len(office.tasks) >= office.policy.tasks_open_max:
-        return Refusal(kind=RefusalKind.OVERLOADED, reason="too many open tasks")
+    if (refusal := why_no_room(office)) is not None:
+        return refusal
     missing = missing_dependency(office, spec)
     if missing is not None:
         return Refusal(kind=RefusalKind.DEPENDENCY_NOT_FOUND, task_id=missing)
     return why_not_unique(office, spec)
+
+
+def why_no_room(office: Office) -> Refusal | None:
+    if len(office.tasks) < office.policy.tasks_open_max:
+        return None
+    return Refusal(kind=RefusalKind.OVERLOADED, reason="too many open tasks")
 
 
 def why_not_unique(office: Office, spec: Spec) -> Refusal | None:
@@ -147,7 +153,7 @@ def retry(office: Office, event: RetryRequested, draft: Draft) -> None:
         draft.reply = Refusal(kind=RefusalKind.TASK_NOT_FOUND, task_id=event.task_id)
     elif not task.is_final:
         draft.reply = wrong_state(task)
-    elif (refusal := why_not_unique(office, task.spec)) is not None:
+    elif (refusal := why_no_room(office) or why_not_unique(office, task.spec)) is not None:
         draft.reply = refusal
     else:
         spec = replace(

@@ -92,6 +92,7 @@ class Agent:
         "slots",
         "status",
         "taken",
+        "unheard",
         "v1_ended",
         "v1_spoken",
         "version",
@@ -134,6 +135,8 @@ class Agent:
         """Seats of revoked runs, and until when they are kept at the latest."""
         self.claims: dict[Run, Claim] = {}
         """What the revoked runs take."""
+        self.unheard: set[Run] = set()
+        """Of those, the ones that were never accepted: a heartbeat may be older than their order."""
         self.taken: Counter[str] = Counter()
         """Slots of each kind that are held, or kept for revoked runs."""
         self.declined: dict[TaskId, int] = {}
@@ -213,6 +216,7 @@ class Agent:
         if self.revoked.pop(run, None) is None:
             return None
         claim = self.claims.pop(run)
+        self.unheard.discard(run)
         self._free(claim.kind)
         return claim
 

@@ -98,8 +98,9 @@ def hear_heartbeat(office: Office, agent: Agent, beat: Heartbeat, draft: Draft) 
         is_known = seat.accepted_seq <= beat.as_of_seq and office.tasks[task_id].is_accepted
         if is_known and (task_id, seat.generation) not in listed:
             office.apply(office.tasks[task_id], HolderGivenUp("orphaned"), draft)
+    agent.unheard.difference_update(listed)
     for task_id, generation in tuple(agent.revoked):
-        if (task_id, generation) not in listed:
+        if (task_id, generation) not in listed and (task_id, generation) not in agent.unheard:
             office.free_seat(agent, task_id, generation)
     note_state(office, agent, beat)
 

@@ -22,6 +22,7 @@ from hub.core.effects import (
     Granted,
     InstanceSaved,
     MarkMoved,
+    Refusal,
     Reply,
     TaskSaved,
     Tell,
@@ -170,12 +171,21 @@ def instances_of(letter: Event, answer: Answer) -> Iterator[InstanceId]:
 
 
 def touches(answer: Answer, refused: Refused) -> bool:
-    """Whether it changes a refused task, tells of it, or answers with it (the second push of one key)."""
-    task = answer.reply.task if isinstance(answer.reply, Granted) else None
-    if task is not None and task.task_id in refused:
+    """Whether it changes a refused task, tells of it, or answers with it (the second push of one key, or one
+    that it stands in the way of).
+    """
+    if any(task_id in refused for task_id in answered_with(answer.reply)):
         return True
     saved = any(isinstance(change, TaskSaved) and change.task.task_id in refused for change in answer.changes)
     return saved or any(is_about(effect, refused) for effect in answer.effects)
+
+
+def answered_with(reply: Reply) -> Iterator[TaskId]:
+    """The task that a reply names."""
+    if isinstance(reply, Granted) and reply.task is not None:
+        yield reply.task.task_id
+    elif isinstance(reply, Refusal) and reply.task_id is not None:
+        yield reply.task_id
 
 
 def is_about(effect: Effect, refused: Refused) -> bool:

@@ -190,7 +190,7 @@ class Waiting:
             self._rising.watch(entry.task_id, entry.rise_ms)
 
     def age(self, now_ms: int) -> None:
-        """Who has waited long enough rises a level, and is next in turn there."""
+        """Who has waited long enough rises a level, and has its submitter's next turn there."""
         left = RISES_MAX
         while left and (due := self._rising.pop_due(now_ms, left)):
             left -= len(due)
@@ -204,7 +204,6 @@ class Waiting:
         else:
             self._unpark(entry)
         entry.level -= 1
-        entry.is_in_turn = False
         self._arm(entry, entry.rise_ms)
         if is_standing:
             self._stand(entry)
@@ -219,9 +218,9 @@ class Waiting:
         self.parked += 1
         self._unsettle(queue)
 
-    def _unpark(self, entry: Entry) -> None:
+    def _unpark(self, entry: Entry, *, is_admitted: bool = False) -> None:
         assert entry.queue is not None, "who waits and stands in no line is parked"
-        entry.queue.unpark(entry)
+        entry.queue.unpark(entry, is_admitted=is_admitted)
         self.parked -= 1
 
     def _unsettle(self, queue: Queue) -> None:
@@ -233,14 +232,14 @@ class Waiting:
         entry, queue.delegate = queue.delegate, None
         assert entry is not None, "somebody stands in line for it"
         self._unstand(entry)
-        queue.park(entry, self._new_ticket())
+        queue.park(entry, self._new_ticket(), is_back=True)
         self.parked += 1
 
     def admit(self, now_ms: int, left: int = ADMISSIONS_MAX) -> int:
         """The best of each queue stands in line for it, as far as its key has room. How many more may be
         settled in this pass is given and returned.
         """
-        for queue in self.rations.pop_freed(now_ms):
+        for queue in self.rations.pop_freed(now_ms, left):
             self._unsettle(queue)
         while self._unsettled and left > 0:
             queue = self._unsettled.popleft()
@@ -251,13 +250,13 @@ class Waiting:
 
     def _settle(self, queue: Queue, now_ms: int) -> None:
         best, delegate = queue.best(), queue.delegate
-        if best is None or (delegate is not None and delegate.rank <= best.rank):
+        if best is None or (delegate is not None and delegate.level <= best.level):
             return
         if delegate is not None:
             self._recall(queue)
         barred = self.rations.why_not(best.spec, now_ms)
         if barred is None:
-            self._unpark(best)
+            self._unpark(best, is_admitted=True)
             queue.delegate = best
             self._stand(best)
         elif barred.opens_ms is not None:

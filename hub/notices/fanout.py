@@ -20,9 +20,14 @@ from hub.store.receivers import About, Receiver
 from hub.store.tables import ENDINGS
 from hub.store.webhooks import Notice, Webhooks
 from protocol.ids import TaskId
+from protocol.limits import MIB
 
 EVENTS_MAX: Final = 200
 """Looked at in one step: what a fact may have to wait for is the writing of so many rows a receiver."""
+
+STEP_BYTES_MAX: Final = 4 * MIB
+"""Of one step, which ends when its bodies grow above this, but never before the first: an end tells all of
+its task, and results may have 256 KiB each."""
 
 PENDING_MAX: Final = 10_000
 """Deliveries that one receiver may have before it. With more its cursor waits: the events are in the log, and
@@ -87,9 +92,8 @@ class FanOut:
         events = await self._queries.events_after(start, EVENTS_MAX)
         if not events:
             return None
-        last = events[-1].offset
+        notices, last = await self._notices(events, ready)
         moving = [receiver for receiver in ready if receiver.cursor < last]
-        notices = await self._notices(events, moving)
         moves = [(one.webhook_id, one.cursor, last) for one in moving]
         self._crasher.come_to(NoticePoint.SPREAD_BEFORE_WRITE)
         moved, pending = await self._webhooks.fan_out(moves, notices, self._clock.now().wall_ms)
@@ -124,17 +128,24 @@ class FanOut:
 
     # --- what is told, and to whom ---
 
-    async def _notices(self, events: Sequence[CommittedEvent], receivers: Sequence[Receiver]) -> list[Notice]:
+    async def _notices(
+        self, events: Sequence[CommittedEvent], receivers: Sequence[Receiver]
+    ) -> tuple[list[Notice], int]:
+        """What is told of them, as far as it has room together, and the last event to which that goes."""
         meant = [event for event in events if any(may_mean(one, event) for one in receivers)]
         task_ids = sorted({event.task_id for event in meant if event.task_id is not None})
         about = await self._webhooks.about(task_ids) if task_ids else {}
-        notices = []
+        notices: list[Notice] = []
+        size = 0
         for event in meant:
+            if size > STEP_BYTES_MAX:
+                return notices, event.offset - 1
             its = about.get(event.task_id or "")
             webhook_ids = tuple(one.webhook_id for one in receivers if means(one, event, its))
             if webhook_ids:
                 notices.append(await self._notice(event, its, webhook_ids))
-        return notices
+                size += len(notices[-1].body)
+        return notices, events[-1].offset
 
     async def _notice(
         self, event: CommittedEvent, about: About | None, webhook_ids: tuple[str, ...]

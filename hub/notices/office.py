@@ -170,7 +170,7 @@ class Notices:
                 await self._save(replace(now, failing_since_wall_ms=None))
         elif patience.is_gone(answer):
             await self._disable(now, "it answered 410 Gone")
-        elif patience.is_given_up(since_ms, one.wall_ms):
+        elif patience.is_given_up(since_ms, one.wall_ms, one.tries):
             await self._disable(now, "it has taken nothing for 5 days")
         elif since_ms is None:
             await self._save(replace(now, failing_since_wall_ms=one.wall_ms))

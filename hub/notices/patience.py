@@ -30,6 +30,9 @@ JITTER: Final = 0.2
 FAILING_MAX_MS: Final = 5 * 24 * HOUR_MS
 """A receiver that has taken nothing for so long, although it was tried, is disabled: nobody misses it."""
 
+GIVEN_UP_AFTER_TRIES: Final = 8
+"""Of one delivery, hours apart: one that fails once, a week after the last that failed, proves nothing."""
+
 GONE: Final = 410
 """Who says this wants to hear nothing any more."""
 
@@ -44,8 +47,10 @@ def pause_ms(tries: int, roll: float, retry_after_ms: int = 0) -> int | None:
     return max(planned + int(planned * JITTER * roll), retry_after_ms)
 
 
-def is_given_up(failing_since_wall_ms: int | None, wall_ms: int) -> bool:
-    return failing_since_wall_ms is not None and wall_ms - failing_since_wall_ms >= FAILING_MAX_MS
+def is_given_up(failing_since_wall_ms: int | None, wall_ms: int, tries: int) -> bool:
+    if failing_since_wall_ms is None or tries < GIVEN_UP_AFTER_TRIES:
+        return False
+    return wall_ms - failing_since_wall_ms >= FAILING_MAX_MS
 
 
 def is_gone(answer: object) -> bool:

@@ -162,6 +162,15 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def version_at(path: Path) -> int:
+    """Which version the tables of a file are; nothing is changed."""
+    connection = open_to_read(path)
+    try:
+        return version_of(connection)
+    finally:
+        connection.close()
+
+
 def check(path: Path, *, may_be_older: bool = False) -> list[str]:
     """What is wrong with a database, as sentences; nothing for a good one. A running hub is not disturbed.
 
@@ -173,7 +182,9 @@ def check(path: Path, *, may_be_older: bool = False) -> list[str]:
         findings = [] if found == ["ok"] else found
         version = version_of(connection)
         if version > len(MIGRATIONS) or (version < len(MIGRATIONS) and not may_be_older):
-            return [*findings, f"its tables are version {version}, this program knows {len(MIGRATIONS)}"]
+            what = "`hub db upgrade` brings them up" if version < len(MIGRATIONS) else "it takes a newer one"
+            known = f"this program knows {len(MIGRATIONS)}: {what}"
+            return [*findings, f"its tables are version {version}, {known}"]
         if read_meta(connection) is None:
             findings.append("the row about the database itself is missing")
         for sentence, sql in (one for since, some in EVERY_INVARIANT if since <= version for one in some):

@@ -20,6 +20,7 @@ from hub.store.ledger import SqliteLedger
 from hub.store.mail import MAIL_KEPT_MS
 from hub.store.queries import Queries
 from hub.store.sheet import run_with
+from protocol.ids import TaskId
 
 DAY_MS: Final = 86_400_000
 TALK_KEPT_MS: Final = 7 * DAY_MS
@@ -53,7 +54,7 @@ DROP_TASKS: Final = (
     f"DELETE FROM progress WHERE task_id IN ({THEIR_IDS})",  # noqa: S608 - constant text
     f"DELETE FROM runs WHERE number IN ({LISTED})",  # noqa: S608 - constant text
     f"DELETE FROM submissions WHERE number IN ({LISTED})",  # noqa: S608 - constant text
-    f"DELETE FROM tasks WHERE number IN ({LISTED})",  # noqa: S608 - constant text
+    f"DELETE FROM tasks WHERE number IN ({LISTED}) RETURNING task_id",  # noqa: S608 - constant text
 )
 DROP_EVENTS: Final = (
     'DELETE FROM events WHERE "offset" < ? AND "offset" <='
@@ -69,6 +70,10 @@ DROP_BY_AGE: Final = (
     ("DELETE FROM audit WHERE wall_ms < ?", AUDIT_KEPT_MS),
 )
 
+
+OnForgotten = Callable[[Sequence[TaskId]], None]
+"""Hears which tasks are gone: a board keeps copies of rows, and must not answer with one whose row is not
+there."""
 
 FindOld = Callable[[int, int], Awaitable[tuple[int, ...]]]
 """Numbers that are older than a moment, at most so many."""
@@ -109,11 +114,13 @@ class Retention:
         wall_ms: Callable[[], int] = wall_ms,
         *,
         kept: Kept = Kept(),  # noqa: B008  a frozen value
+        on_forgotten: OnForgotten | None = None,
     ) -> None:
         self._ledger = ledger
         self._ages = Ages(queries)
         self._wall_ms = wall_ms
         self._kept = kept
+        self._on_forgotten = on_forgotten
 
     async def sweep(self) -> Forgotten:
         """Forget what is too old, with mail, audit and letters, which have ages that nobody chooses."""
@@ -169,19 +176,23 @@ class Retention:
         for _ in range(steps_max):
             old = await find_old(before_wall_ms, STEP_ROWS)
             if old:
-                await self._ledger.write_passing(partial(drop_listed, statements=statements, keys=old))
+                gone = await self._ledger.write_passing(partial(drop_listed, statements=statements, keys=old))
+                if gone and self._on_forgotten is not None:
+                    self._on_forgotten(gone)
             count += len(old)
             if len(old) < STEP_ROWS:
                 return count, False
         return count, True
 
 
-async def forget_tasks(ledger: SqliteLedger, numbers: Sequence[int]) -> int:
+async def forget_tasks(ledger: SqliteLedger, numbers: Sequence[int], on_forgotten: OnForgotten) -> int:
     """These, as a person has chosen them among those that may go; answers how many were still there."""
     count = 0
     for begin in range(0, len(numbers), STEP_ROWS):
         step = tuple(numbers[begin : begin + STEP_ROWS])
-        count += await ledger.write_passing(partial(drop_listed, statements=DROP_TASKS, keys=step))
+        gone = await ledger.write_passing(partial(drop_listed, statements=DROP_TASKS, keys=step))
+        on_forgotten(gone)
+        count += len(gone)
     return count
 
 
@@ -191,8 +202,11 @@ def drop(connection: apsw.Connection, sql: str, given: tuple[Any, ...]) -> int:
     return connection.changes()
 
 
-def drop_listed(connection: apsw.Connection, statements: tuple[str, ...], keys: tuple[int, ...]) -> int:
-    """Answers how many rows of the last kind went."""
+def drop_listed(
+    connection: apsw.Connection, statements: tuple[str, ...], keys: tuple[int, ...]
+) -> list[TaskId]:
+    """The tasks that went, if the last statement says so."""
+    gone: list[TaskId] = []
     for sql in statements:
-        run_with(connection, sql, keys)
-    return connection.changes()
+        gone = [row[0] for row in run_with(connection, sql, keys)]
+    return gone

@@ -8,8 +8,7 @@ database.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,19 +25,6 @@ if TYPE_CHECKING:
     OptionalRaw = Raw | None
 else:
     OptionalRaw = Raw
-
-K = TypeVar("K", bound=Struct)
-
-
-class KeptSpec(Spec, frozen=True, kw_only=True, omit_defaults=True):
-    """A spec as it lies in its row, without the description, which is a column."""
-
-    inputs: OptionalRaw = None
-
-
-class KeptQuestion(Question, frozen=True, kw_only=True, omit_defaults=True):
-    schema: OptionalRaw = None
-    answer: OptionalRaw = None
 
 
 class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,8 +44,8 @@ class Life(Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_by_wall_ms: int | None = None
     waits_for: tuple[TaskId, ...] = ()
     recovering_from: State | None = None
-    question: KeptQuestion | None = None
-    answers: tuple[KeptQuestion, ...] = ()
+    question: Question | None = None
+    answers: tuple[Question, ...] = ()
     done: tuple[StepKept, ...] = ()
     cancel_reason: str | None = None
     cancelled_by: str | None = None
@@ -81,14 +67,9 @@ class Said(Struct, frozen=True, omit_defaults=True):
 
 encode: Final = msgspec.json.Encoder().encode
 life_of: Final = msgspec.json.Decoder(Life).decode
-spec_of: Final = msgspec.json.Decoder(KeptSpec).decode
+spec_of: Final = msgspec.json.Decoder(Spec).decode
 
 said_of: Final = msgspec.json.Decoder(Said).decode
-
-SPEC_MEMBERS: Final = Spec.__struct_fields__
-QUESTION_MEMBERS: Final = Question.__struct_fields__
-members_of_spec: Final = attrgetter(*SPEC_MEMBERS)
-members_of_question: Final = attrgetter(*QUESTION_MEMBERS)
 
 COLUMNS: Final = (
     "task_id",
@@ -145,17 +126,6 @@ def wall_less_mono(now: Now) -> int:
     return now.wall_ms - now.ms
 
 
-def spec_as(kind: type[K], spec: Spec, description: str) -> K:
-    """The same members as the other of Spec and KeptSpec."""
-    members: dict[str, Any] = dict(zip(SPEC_MEMBERS, members_of_spec(spec), strict=True))
-    members["description"] = description
-    return kind(**members)
-
-
-def question_as(kind: type[K], question: Question) -> K:
-    return kind(**dict(zip(QUESTION_MEMBERS, members_of_question(question), strict=True)))
-
-
 def life_row(task: Task, shift_ms: int) -> Life:
     timer = task.timer
     return Life(
@@ -173,8 +143,8 @@ def life_row(task: Task, shift_ms: int) -> Life:
         start_by_wall_ms=shifted(task.start_by_ms, shift_ms),
         waits_for=task.waits_for,
         recovering_from=task.recovering_from,
-        question=question_as(KeptQuestion, task.question) if task.question is not None else None,
-        answers=tuple(question_as(KeptQuestion, answer) for answer in task.answers) if task.answers else (),
+        question=task.question,
+        answers=task.answers,
         done=task.done,
         cancel_reason=task.cancel_reason,
         cancelled_by=task.cancelled_by,
@@ -240,7 +210,7 @@ def new_row(task: Task, number: int, now: Now) -> tuple[Any, ...]:
 
 def submission_row(task: Task, number: int) -> tuple[int, str, str]:
     """The number and the values of SPEC_COLUMNS."""
-    return number, task.spec.description, str(encode(spec_as(KeptSpec, task.spec, "")), "utf-8")
+    return number, task.spec.description, str(encode(replace(task.spec, description="")), "utf-8")
 
 
 def run_row(task: Task) -> tuple[Any, ...]:
@@ -269,7 +239,7 @@ def task_of(row: Sequence[Any], shift_ms: int) -> Task:
         timer = Timer(life.timer_kind, life.timer_due_wall_ms - shift_ms)
     return Task(
         task_id=TaskId(row[0]),
-        spec=spec_as(Spec, spec_of(row[10]), row[9]),
+        spec=replace(spec_of(row[10]), description=row[9]),
         version=row[1],
         state=State(row[2]),
         generation=Generation(row[3]),
@@ -290,8 +260,8 @@ def task_of(row: Sequence[Any], shift_ms: int) -> Task:
         start_by_ms=shifted(life.start_by_wall_ms, -shift_ms),
         waits_for=life.waits_for,
         recovering_from=life.recovering_from,
-        question=question_as(Question, life.question) if life.question is not None else None,
-        answers=tuple(question_as(Question, answer) for answer in life.answers) if life.answers else (),
+        question=life.question,
+        answers=life.answers,
         done=life.done,
         cancel_reason=life.cancel_reason,
         cancelled_by=life.cancelled_by,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -19,6 +20,16 @@ PORTS: Final = {"http": 80, "https": 443}
 
 TUNNELS: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 """NAT64, 6to4 and Teredo: an IPv4 address in disguise, which may be any."""
+
+CLOSED: Final = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
+"""Which Python calls global, all or in part: two that the IETF keeps for itself (a cloud answers machines of
+its own at 192.0.0.192), the agent of another cloud beside each machine, and addresses for documents."""
+
+RESOLVERS_MAX: Final = 64
+"""Names looked up at once. A lookup that hangs holds its thread for longer than anybody waits for it: twice
+as many as calls, so that whoever has a name that is answered does not wait for one that is not."""
+
+RESOLVERS: Final = ThreadPoolExecutor(RESOLVERS_MAX, "names")
 
 Address = IPv4Address | IPv6Address
 
@@ -62,8 +73,12 @@ def target_of(url: str, *, allow_private: bool) -> Target:
         raise BadTarget(f"it names no host, or has more than {URL_LENGTH_MAX} characters")
     if parts.username is not None or parts.password is not None:
         raise BadTarget("it must not hold a user or a password")
+    try:
+        host = parts.hostname.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise BadTarget("its host is no name that there can be") from None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(scheme=parts.scheme, host=parts.hostname, port=port or PORTS[parts.scheme], path=path)
+    return Target(scheme=parts.scheme, host=host, port=port or PORTS[parts.scheme], path=path)
 
 
 def is_public(address: Address) -> bool:
@@ -77,7 +92,13 @@ def is_public(address: Address) -> bool:
             or any(address in tunnel for tunnel in TUNNELS)
         ):
             return False
+    if any(address in network for network in CLOSED):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
 
 
 async def address_of(target: Target, *, allow_private: bool) -> str:
@@ -85,9 +106,7 @@ async def address_of(target: Target, *, allow_private: bool) -> str:
     made to get through.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            target.host, target.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
+        found = await asyncio.get_running_loop().run_in_executor(RESOLVERS, look_up, target.host, target.port)
     except (OSError, UnicodeError) as error:
         raise NotResolved(f"{target.host} has no address now: {error}") from error
     addresses = [ip_address(one[4][0]) for one in found]

@@ -7,12 +7,15 @@ line is used here, only views, rows and the log.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 
 from hub.core.task import Spec, State, Task
 from hub.core.views import SeatView
 from protocol.ids import AgentId, TaskId
 from tests.core.stage import Stage
+
+NOTHING: Mapping[str, int] = {}
 
 
 class Oracle:
@@ -29,26 +32,39 @@ class Oracle:
     # --- what has happened -----------------------------------------
 
     def watch(self) -> None:
-        """After each turn: beginnings are counted, and limits and rates held against each."""
+        """After each turn: beginnings are counted, and limits, rates and the order held against each."""
         news, self._read = self.stage.log[self._read :], len(self.stage.log)
         for line in news:
-            if line.task_id is None:
-                continue
-            task = self.stage.rows[line.task_id]
-            if line.event == "task_requeued" and b'"rejected"' in bytes(line.payload):
-                self._forget_beginning(task)
-                assert line.agent_id is not None
-                self._note_decline(task, line.agent_id)
-            elif line.event == "task_accepted":
-                for key in [key for key in self.declines if key[0] == task.task_id]:
-                    del self.declines[key]
-                self.declined = {
-                    key: until for key, until in self.declined.items() if key != (task.task_id, line.agent_id)
-                }
-            elif line.event == "task_assigned" and task.spec.concurrency_key is not None:
-                self.began_at[task.task_id] = self.stage.now_ms
-                self.begun.setdefault(task.spec.concurrency_key, []).append(self.stage.now_ms)
-        self._limits_hold([line.task_id for line in news if line.event == "task_assigned"])
+            if line.task_id is not None:
+                self._note(line.event, self.stage.rows[line.task_id], line.agent_id, bytes(line.payload))
+        assigned = [line for line in news if line.event == "task_assigned"]
+        self._limits_hold([line.task_id for line in assigned])
+        seats = {seat.agent_id: seat for seat in self.stage.board.view_agents(self.stage.now)}
+        for line in assigned:
+            assert line.task_id is not None
+            assert line.agent_id is not None
+            self._order_holds(self.stage.rows[line.task_id], seats[line.agent_id])
+
+    def _note(self, event: str, task: Task, agent_id: AgentId | None, payload: bytes) -> None:
+        if event == "task_requeued" and b'"rejected"' in payload:
+            self._forget_beginning(task)
+            assert agent_id is not None
+            self._note_decline(task, agent_id)
+        elif event == "task_accepted":
+            self.declines = Counter({key: n for key, n in self.declines.items() if key[0] != task.task_id})
+            self.declined.pop((task.task_id, agent_id or AgentId("")), None)
+        elif event == "task_assigned" and task.spec.concurrency_key is not None:
+            self.began_at[task.task_id] = self.stage.now_ms
+            self.begun.setdefault(task.spec.concurrency_key, []).append(self.stage.now_ms)
+
+    def _order_holds(self, given: Task, seat: SeatView) -> None:
+        """Nobody who is more urgent, however long the one that was given waited, would have fitted there."""
+        waited = (self.stage.now.wall_ms - given.created_wall_ms) // self.stage.policy.ageing_ms
+        level = max(0, given.spec.priority - waited)
+        freed = {given.spec.slot: 1}
+        for task in self.stage.board.open_tasks():
+            if task.spec.priority < level and task.spec.slot in freed and self.may_begin(task):
+                assert not self.fits(task, seat, freed), f"{given.task_id} was given before {task.task_id}"
 
     def _note_decline(self, task: Task, agent_id: AgentId) -> None:
         """1 s, 2 s, 4 s, … at most 30 s."""
@@ -104,13 +120,14 @@ class Oracle:
         since = self.stage.now_ms - spec.rate.per_ms
         return sum(began > since for began in begun) < spec.rate.count
 
-    def fits(self, task: Task, seat: SeatView) -> bool:
+    def fits(self, task: Task, seat: SeatView, freed: Mapping[str, int] = NOTHING) -> bool:
         spec = task.spec
         is_named = spec.assign_to in (None, seat.agent_id)
         can = set(spec.needed_capabilities) <= set(seat.capabilities)
         is_labelled = all(seat.labels.get(name) == value for name, value in spec.needed_labels.items())
         has_plugin = spec.plugin is None or spec.plugin in seat.plugins
         free = seat.free_slots if spec.slot == "" else seat.free_slot_kinds.get(spec.slot, 0)
+        free += freed.get(spec.slot, 0)
         is_offered = self.declined.get((task.task_id, seat.agent_id), 0) <= self.stage.now_ms
         return (
             seat.state == "online"

@@ -9,11 +9,13 @@ from hub.core.events import (
     FrameHeard,
     RetryRequested,
 )
+from hub.core.facts import RECALLED_MAX
 from hub.core.task import Fault, State
 from protocol.frames import (
     Held,
     TaskAck,
     TaskComplete,
+    TaskProgress,
     TaskRevoke,
 )
 from protocol.ids import Generation, Seq, TaskId
@@ -179,3 +181,20 @@ def test_a_frame_of_a_superseded_link_changes_nothing() -> None:
     )
     assert stage.changes == []
     assert stage.state(task_id) is State.RUNNING
+
+
+def test_a_peer_that_speaks_of_ever_new_runs_takes_no_memory_for_each() -> None:
+    """L110: each is told to stop; no more seats are kept for them than an agent may have slots."""
+    stage = Stage()
+    peer = stage.joined("a")
+    talk = [
+        TaskProgress(task_id=TaskId("task-00000000deadbeef"), generation=Generation(number), progress=1.0)
+        for number in range(1, RECALLED_MAX + 10)
+    ]
+    stage.turn(*(FrameHeard(sender=peer.sender, frame=frame) for frame in talk))
+    assert sum(isinstance(frame, TaskRevoke) for frame in peer.heard) == len(talk)
+    (seat,) = stage.board.view_agents(stage.now)
+    assert len(seat.revoked_runs) == RECALLED_MAX
+    stage.wait(stage.policy.grace_ms)
+    (seat,) = stage.board.view_agents(stage.now)
+    assert seat.revoked_runs == ()

@@ -68,7 +68,7 @@ def test_a_slot_of_a_kind_that_is_free_again_is_given_again() -> None:
     stage.wait(stage.policy.accept_ms)
     third = stage.submit(slot="gpu")
     assert rules(stage, third) == {"a": "no_free_slot"}, "the run that was called back keeps its slot"
-    peer.beat()
+    peer.stop(second, "was_not_running", generation=1)
     assert stage.state(third) is State.ASSIGNED
 
 

@@ -7,9 +7,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.core.events import AgentDrainRequested, AgentPaused, AgentUnpaused
+from hub.core.effects import Reply
+from hub.core.events import (
+    AgentDrainRequested,
+    AgentIdentified,
+    AgentPaused,
+    AgentUnpaused,
+    Event,
+    TaskSubmitted,
+)
 from hub.core.policy import Policy
-from hub.core.task import Priority, Rate
+from hub.core.task import Priority, Rate, Spec
 from protocol.frames import Heartbeat, Resting
 from protocol.ids import AgentId, Seq, TaskId
 from tests.core.oracle import Oracle, is_within_rate
@@ -44,7 +52,7 @@ Terms = st.sampled_from(
         {"concurrency_key": "r", "rate": Rate(count=1, per_ms=1_500), "limit": 2},
     )
 )
-Spec = st.fixed_dictionaries(
+Wishes = st.fixed_dictionaries(
     {
         "priority": st.sampled_from(Priority),
         "submitted_by": st.sampled_from(("ann", "bob")),
@@ -61,16 +69,29 @@ Spec = st.fixed_dictionaries(
     }
 )
 Deeds = st.lists(
-    st.tuples(st.sampled_from("rrcccfdpuzwwwkgmq"), st.integers(0, 3), Spec), min_size=4, max_size=24
+    st.tuples(st.sampled_from("rrcccfdpuzwwwkgmq"), st.integers(0, 3), Wishes), min_size=4, max_size=24
 )
+
+
+class Watched(Stage):
+    """A stage with somebody who looks on."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.oracle = Oracle(self)
+
+    def turn(self, *letters: Event, roll: float = 0.5) -> list[Reply]:
+        replies = super().turn(*letters, roll=roll)
+        self.oracle.watch()
+        return replies
 
 
 class Play:
     """One random evening on the stage, judged after every turn."""
 
     def __init__(self, cards: list[dict[str, Any]]) -> None:
-        self.stage = Stage(Policy(accept_timeouts_max=2, accept_ms=4_000, ageing_ms=2_500, crashes_max=2))
-        self.oracle = Oracle(self.stage)
+        self.stage = Watched(Policy(accept_timeouts_max=2, accept_ms=4_000, ageing_ms=2_500, crashes_max=2))
+        self.oracle = self.stage.oracle
         self.cards = cards
         self.peers = [self.stage.joined(f"agent-{n}", **card) for n, card in enumerate(cards)]
         self.tasks: list[TaskId] = []
@@ -134,20 +155,18 @@ class Play:
 
     def look(self) -> None:
         """What is due at once comes first: the board has said so."""
-        self.oracle.watch()
         for _ in range(100):
             due_ms = self.stage.board.next_deadline()
             if due_ms is None or due_ms > self.stage.now_ms:
                 break
             self.stage.wait(0)
-            self.oracle.watch()
         else:
             raise AssertionError("there is always something to be done at once")
         self.oracle.judge()
 
 
 @settings(max_examples=150, deadline=None)
-@given(agents=Agents, specs=st.lists(Spec, max_size=8), deeds=Deeds)
+@given(agents=Agents, specs=st.lists(Wishes, max_size=8), deeds=Deeds)
 def test_the_scheduler_and_explain_agree_with_a_second_opinion(
     agents: list[dict[str, Any]],
     specs: list[dict[str, Any]],
@@ -165,3 +184,42 @@ def test_the_scheduler_and_explain_agree_with_a_second_opinion(
         play.do(deed, number, spec)
     for key, rate in (("r", Rate(count=2, per_ms=3_000)),):
         assert is_within_rate(play.oracle.begun.get(key, []), rate.count, rate.per_ms)
+
+
+Rush = st.lists(
+    st.fixed_dictionaries(
+        {
+            "priority": st.sampled_from(Priority),
+            "needed_capabilities": st.sampled_from(((), ("x",), ("y",))),
+            "terms": st.sampled_from(({}, {}, {"concurrency_key": "k", "limit": 1})),
+        }
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rush=Rush, slots=st.lists(st.integers(1, 3), min_size=1, max_size=2), is_first=st.booleans())
+def test_in_a_rush_the_more_urgent_comes_first(
+    rush: list[dict[str, Any]], slots: list[int], is_first: bool
+) -> None:
+    """All at once, agents and tasks in one turn; then one seat after the other is free again."""
+    stage = Watched(Policy())
+    peers = [stage.peer(f"agent-{number}") for number in range(len(slots))]
+    letters: list[Event] = []
+    for peer, number in zip(peers, slots, strict=True):
+        peer.link_id, peer.is_up = stage.new_link(peer), True
+        card: dict[str, Any] = {"slots": number, "capabilities": ("x", "y") if number > 1 else ("x",)}
+        letters.append(AgentIdentified(sender=peer.sender, name=peer.agent_id, holding=(), **card))
+    for one in rush:
+        members = {name: value for name, value in one.items() if name != "terms"}
+        letters.append(TaskSubmitted(task_id=stage.new_id(), spec=Spec(**members, **one["terms"])))
+    stage.turn(*(letters if is_first else reversed(letters)))
+    for _ in range(3 * len(rush)):
+        for peer in peers:
+            seats = {seat.agent_id: seat for seat in stage.board.view_agents(stage.now)}
+            for task_id in seats[peer.agent_id].running_tasks[:1]:
+                peer.accept(task_id)
+                peer.complete(task_id)
+    stage.oracle.judge()

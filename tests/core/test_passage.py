@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from hub.core.events import (
-    HubStarted,
-)
-from hub.core.task import Fault, State
+from hub.core.events import HubStarted, TaskSubmitted, TimePassed
+from hub.core.passage import TASKS_DUE_MAX
+from hub.core.task import Fault, Spec, State
 from protocol.frames import (
     Identified,
     TaskAssign,
@@ -228,3 +227,18 @@ def test_after_a_restart_what_is_over_is_read_again_when_somebody_speaks_of_it()
     peer.comes_back()
     assert peer.fail(task_id) == "stale"
     assert stage.state(task_id) is State.COMPLETED
+
+
+def test_a_turn_looks_at_so_many_tasks_that_are_due_and_the_next_at_the_others() -> None:
+    """A hundred thousand tasks may be given up at the same moment: heartbeats are heard between."""
+    stage = Stage()
+    late_ms = stage.now_ms + 1_000
+    wall_ms = stage.now.wall_ms + 1_000
+    specs = [Spec(start_by_wall_ms=wall_ms) for _ in range(TASKS_DUE_MAX + 1)]
+    stage.turn(*(TaskSubmitted(task_id=stage.new_id(), spec=spec) for spec in specs))
+    stage.now_ms = late_ms
+    stage.turn(TimePassed())
+    assert len(stage.board.open_tasks()) == 1
+    assert stage.board.next_deadline() == late_ms, "the others are due at once"
+    stage.turn(TimePassed())
+    assert stage.board.open_tasks() == ()

@@ -104,7 +104,7 @@ def test_who_is_parked_with_a_key_ages_too() -> None:
     first = stage.submit(**LIMIT_1)
     peer.accept(first)
     low = stage.submit(priority=Priority.LOW, **LIMIT_1)
-    stage.now_ms += 3_000
+    stage.wait(3_000)
     urgent = stage.submit(priority=Priority.URGENT, **LIMIT_1)
     peer.complete(first)
     assert (stage.state(low), stage.state(urgent)) == (State.ASSIGNED, State.QUEUED)
@@ -119,7 +119,7 @@ def test_a_run_that_was_called_back_counts_until_it_is_known_to_be_over() -> Non
     stage.wait(stage.policy.accept_ms)
     assert stage.state(first) is State.QUEUED
     assert (stage.state(second), rule_of(stage, second)[0]) == (State.QUEUED, KEY_AT_LIMIT)
-    peer.beat()
+    peer.stop(first, "was_not_running", generation=1)
     assert stage.state(second) is State.ASSIGNED
 
 
@@ -252,6 +252,21 @@ def test_a_rate_of_more_than_can_be_remembered_is_judged_as_one_of_that() -> Non
 # --- memory ----------------------------------------------------------------------------------------------
 
 
+def test_submitters_take_turns_with_a_key_however_much_one_of_them_wants() -> None:
+    stage = Stage()
+    peer = stage.joined("a", slots=2)
+    greedy = [stage.submit(submitted_by="greedy", **LIMIT_1) for _ in range(6)]
+    for task_id in greedy[4:]:
+        stage.cancel(task_id)
+    modest = [stage.submit(submitted_by="modest", **LIMIT_1) for _ in range(2)]
+    served: list[TaskId] = []
+    while held := stage.board.view_agents(stage.now)[0].running_tasks:
+        served += held
+        peer.accept(held[0])
+        peer.complete(held[0])
+    assert served == [greedy[0], greedy[1], modest[0], greedy[2], modest[1], greedy[3]]
+
+
 def used(rations: Rations, number: int, now_ms: int, per_ms: int = 1_000) -> Spec:
     """A key that has begun once, and that nobody holds or waits for any more."""
     spec = Spec(concurrency_key=f"k{number}", rate=Rate(count=1, per_ms=per_ms))
@@ -269,10 +284,10 @@ def test_a_key_is_forgotten_when_its_window_is_over() -> None:
     """L110: memory that grows with every key."""
     rations = Rations()
     specs = [used(rations, number, 0) for number in range(100)]
-    assert list(rations.pop_freed(999)) == []
+    assert list(rations.pop_freed(999, 1_000)) == []
     assert len(rations) == 100
     assert rations.why_not(specs[0], 999) is not None
-    assert list(rations.pop_freed(1_000)) == []
+    assert list(rations.pop_freed(1_000, 1_000)) == []
     assert len(rations) == 0
     rations.let_go("k0", "nobody")
     rations.take_back("k0", TaskId("nobody"))
@@ -282,9 +297,9 @@ def test_a_pass_looks_at_few_keys_that_must_still_be_remembered() -> None:
     rations = Rations()
     for number in range(SWEEP_MAX + 5):
         used(rations, number, 500 if number < SWEEP_MAX else 0)
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert len(rations) == SWEEP_MAX + 5, "the first ones were not over, and so many were looked at"
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert len(rations) == SWEEP_MAX
 
 
@@ -333,7 +348,7 @@ def test_the_waking_of_a_key_that_is_forgotten_is_forgotten_too() -> None:
     used(rations, 0, 0)
     rations.wake("k0", 5_000)
     rations.wake("k0", 9_000)
-    list(rations.pop_freed(1_000))
+    list(rations.pop_freed(1_000, 1_000))
     assert (len(rations), rations.next_ms()) == (0, None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +14,9 @@ from hub.core import waiting as queue
 from hub.core.demands import demand_of
 from hub.core.events import TaskSubmitted
 from hub.core.line import Entry, Line, Turns
-from hub.core.policy import MINUTE_MS, Policy
+from hub.core.policy import MINUTE_MS, SECOND_MS, Policy
 from hub.core.rations import Rations
-from hub.core.task import Priority, Spec, State, Task
+from hub.core.task import Priority, Rate, Spec, State, Task
 from hub.core.waiting import RISES_MAX, Waiting
 from protocol.ids import TaskId
 from tests.core.peer import Peer
@@ -126,6 +127,27 @@ def test_nobody_starves_under_a_stream_of_urgent_work() -> None:
         current = held[0]
 
 
+def test_nobody_starves_under_a_stream_of_what_has_risen() -> None:
+    """One submitter's low tasks come as fast as they are served, and all have aged when they are: another's
+    urgent one takes its turn among them.
+    """
+    stage = Stage(Policy(ageing_ms=SECOND_MS))
+    peer = stage.joined("a")
+    for _ in range(6):
+        stage.submit(priority=Priority.LOW, submitted_by="greedy")
+    stage.wait(3 * SECOND_MS)
+    urgent = stage.submit(priority=Priority.URGENT, submitted_by="modest")
+    for served in range(20):
+        assert served <= 2, "it is passed over for ever"
+        (current,) = stage.board.view_agents(stage.now)[0].running_tasks
+        if current == urgent:
+            break
+        peer.accept(current)
+        peer.complete(current)
+        stage.submit(priority=Priority.LOW, submitted_by="greedy")
+        stage.wait(SECOND_MS // 2)
+
+
 def test_a_pass_lets_only_so_many_rise_and_the_next_goes_on() -> None:
     stage = Stage()
     count = RISES_MAX + 10
@@ -176,6 +198,18 @@ def test_a_task_that_nobody_can_take_is_in_nobodys_way() -> None:
     assert stage.state(plain) is State.ASSIGNED
 
 
+def test_what_an_agent_has_declined_is_not_looked_at_for_it_again_and_again() -> None:
+    """One that declines everything would be led past all of that each time."""
+    stage = Stage()
+    peer = stage.joined("a")
+    tasks = [stage.submit() for _ in range(30)]
+    effort = stage.board._office.effort
+    before = effort.looks
+    for task_id in tasks:
+        peer.reject(task_id)
+    assert effort.looks - before <= 4 * len(tasks)
+
+
 # --- the parts -------------------------------------------------------------------------------------------
 
 
@@ -188,8 +222,8 @@ def test_the_memory_of_turns_is_bounded_by_those_who_wait() -> None:
     turns.give_back("nobody")
 
 
-def entry_of(number: int, **spec: object) -> Entry:
-    task = Task(task_id=task_id_of(number), spec=Spec(**spec), created_wall_ms=number)  # type: ignore[arg-type]
+def entry_of(number: int, **spec: Any) -> Entry:
+    task = Task(task_id=task_id_of(number), spec=Spec(**spec), created_wall_ms=number)
     return Entry(task, demand_of(task.spec), number, is_apart=False)
 
 
@@ -240,4 +274,19 @@ def test_only_so_many_queues_of_keys_are_settled_in_one_pass(limit: int) -> None
     assert waiting.parked == limit - queue.ADMISSIONS_MAX
     assert waiting.next_ms() == (0 if waiting.parked else None)
     waiting.admit(0)
+    assert (waiting.parked, waiting.next_ms()) == (0, None)
+
+
+def test_only_so_many_keys_that_time_has_opened_are_settled_in_one_pass() -> None:
+    """Ten thousand rates may be due at the same moment."""
+    waiting, count = Waiting(Rations(since_ms=0), lambda word: 1, 1_000), queue.ADMISSIONS_MAX + 5
+    for number in range(count):
+        spec = Spec(concurrency_key=f"k{number}", rate=Rate(count=1, per_ms=50))
+        waiting.enter(Task(task_id=task_id_of(number), spec=spec), 0)
+    waiting.admit(0)
+    waiting.admit(0)
+    assert (waiting.parked, waiting.next_ms()) == (count, 50)
+    assert waiting.admit(50) == 0
+    assert (waiting.parked, waiting.next_ms()) == (5, 50), "the next pass is due at once"
+    assert waiting.admit(50) == queue.ADMISSIONS_MAX - 5
     assert (waiting.parked, waiting.next_ms()) == (0, None)

@@ -13,6 +13,7 @@ from hub.api.bulk import SAMPLE_MAX
 from hub.auth import Role
 from hub.store import picks
 from hub.store.picks import STOPPABLE, UNDONE
+from protocol.limits import NAME_LENGTH_MAX
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
 
@@ -78,6 +79,8 @@ async def test_another_number_than_expected_does_nothing(running_hub: RunningHub
         {"action": "cancel", "filter": {"plugins": "typo"}},
         {"action": "cancel", "filter": {"label": "site"}},
         {"action": "cancel", "filter": {"label": "=north"}},
+        {"action": "cancel", "filter": {"q": "\0"}},
+        {"action": "cancel", "filter": {"q": "x" * (NAME_LENGTH_MAX + 1)}},
         {"action": "cancel", "filter": {"state": "queued"}, "dryrun": False},
         {"action": "cancel", "filter": {"state": "queued"}, "expect": -1},
         {"action": "cancel", "filter": {"after": "yesterday"}},
@@ -87,7 +90,9 @@ async def test_another_number_than_expected_does_nothing(running_hub: RunningHub
 async def test_a_filter_that_may_mean_more_than_was_meant_is_refused(
     running_hub: RunningHub, body: dict[str, Any]
 ) -> None:
-    """Also a misspelt member: ignored, it would mean every task."""
+    """Also a misspelt member: ignored, it would mean every task. And U+0000, at which SQLite ends a pattern:
+    the pattern of nothing fits every task, too.
+    """
     async with running_hub.http() as http:
         await many(http, 1)
         answer = await http.post("/api/tasks/bulk", json=body | {"dry_run": False})
@@ -189,6 +194,22 @@ async def test_what_is_purged_is_gone_and_what_is_open_stays(running_hub: Runnin
             200,
         ]
         assert await states(http) == {"queued": 1}
+
+
+async def test_what_is_purged_answers_for_nothing_any_more(running_hub: RunningHub) -> None:
+    """Its key makes a new task: answered with the id of the old one, that work would never be done."""
+    async with running_hub.http() as http:
+        (purged,) = await many(http, 1, idempotency_key="once", labels={"k": "v"})
+        await told(http, "cancel", {"label": "k=v"}, dry_run=False)
+        await many(http, 1)
+        assert (await told(http, "purge", {"label": "k=v"}, dry_run=False))["done"] == 1
+        for verb in ("retry", "cancel"):
+            assert (await http.post(f"/api/tasks/{purged}/{verb}")).status_code == 404
+        after = await http.post("/api/tasks", json={"description": "x", "depends_on": [purged]})
+        assert after.status_code == 422
+        (again,) = await many(http, 1, idempotency_key="once", labels={"k": "v"})
+        assert again != purged
+        assert (await http.get(f"/api/tasks/{again}")).json()["state"] == "queued"
 
 
 async def test_the_newest_task_is_never_purged(running_hub: RunningHub) -> None:

@@ -98,7 +98,17 @@ async def test_an_export_of_events_begins_after_what_was_seen(
             later = lines_of(await http.get("/api/events/export", params={"since": since}))
             assert later == events[2:]
         assert (await http.get("/api/events/export", params={"since": cursors[-1]})).content == b""
-        for wrong in ("another:1", f"{epoch}:", "abc", "-1", "9" * 400, "\uff19"):
+        wrongs = (
+            "another:1",
+            f"{epoch}:",
+            "abc",
+            "-1",
+            "9" * 400,
+            "\uff19",
+            "0" * 20 + "9" * 20,
+            "0" * 5_000,
+        )
+        for wrong in wrongs:
             answer = await http.get("/api/events/export", params={"since": wrong})
             assert answer.status_code == 422, wrong
 

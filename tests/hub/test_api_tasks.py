@@ -5,8 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from hub.api.bodies import KEY_LENGTH_MAX
 from hub.api.endpoint import PAGE_ROWS_MAX
 from hub.auth import Role
+from protocol.limits import NAME_LENGTH_MAX
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
 from tests.waiting import until
@@ -74,6 +76,22 @@ async def test_filters_narrow_a_list_and_unknown_words_are_422(running_hub: Runn
     assert by_underscore["count"] == 0
     assert by_state["tasks"] == []
     assert {answer.status_code for answer in wrong} == {422}
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks/dead-letter", "/api/tasks/export"])
+async def test_a_filter_has_as_many_characters_as_what_it_could_find(
+    running_hub: RunningHub, path: str
+) -> None:
+    """SQLite refuses a pattern of more than 50,000 bytes, and ends one at U+0000."""
+    longest = dict.fromkeys(("q", "agent_id", "plugin", "fingerprint", "submitted_by"), NAME_LENGTH_MAX)
+    longest |= {"unique_key": KEY_LENGTH_MAX, "concurrency_key": KEY_LENGTH_MAX}
+    asked = [({name: "%" * most}, {name: "%" * (most + 1)}) for name, most in longest.items()]
+    name = "n" * NAME_LENGTH_MAX
+    asked += [({"label": f"{name}={name}"}, {"label": f"{name}={name}x"}), ({"q": "x"}, {"q": "x\0"})]
+    async with running_hub.http() as http:
+        for good, bad in asked:
+            assert (await http.get(path, params=good)).status_code == 200, good
+            assert (await http.get(path, params=bad)).status_code == 422, bad
 
 
 async def test_since_that_is_no_number_is_422_and_not_500(running_hub: RunningHub) -> None:

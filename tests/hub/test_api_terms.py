@@ -27,6 +27,7 @@ from hub.api.bodies_tasks import (
     TaskBody,
     fingerprint,
 )
+from protocol.limits import NAME_LENGTH_MAX
 from tests.hub.conftest import RunningHub
 from tests.hub.peers import V2Peer
 from tests.hub.test_api_submit import connected, problem
@@ -175,6 +176,8 @@ def with_field(path: str, value: int) -> dict[str, Any]:
         ({"needed_labels": {"a": ""}}, "needed_labels"),
         ({"needed_labels": dict.fromkeys(map(str, range(DEMANDED_LABELS_MAX + 1)), "x")}, "needed_labels"),
         ({"preferred_labels": {"a": 1}}, "preferred_labels"),
+        ({"labels": {"": "x"}}, "labels"),
+        ({"labels": {"k" * (NAME_LENGTH_MAX + 1): "x"}}, "labels"),
         ({"depends_on": ["task-1"] * (DEPENDENCIES_MAX + 1)}, "depends_on"),
         ({"depends_on": ["task-nowhere"]}, "depends_on"),
         ({"depends_on": ["@first"]}, "depends_on"),
@@ -198,6 +201,7 @@ async def test_the_longest_words_and_the_most_dependencies_are_taken(running_hub
             slot="k" * SLOT_LENGTH_MAX,
             unique_key="k" * KEY_LENGTH_MAX,
             needed_labels=dict.fromkeys(map(str, range(DEMANDED_LABELS_MAX)), "x"),
+            labels={"k" * NAME_LENGTH_MAX: "v" * NAME_LENGTH_MAX},
             depends_on=[first] * DEPENDENCIES_MAX,
         )
     assert (await running_hub.task(task_id))["depends_on"] == [first], "each once"

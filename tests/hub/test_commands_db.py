@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 
 from hub.store import backup
+from hub.store.migrations import MIGRATIONS, migrate
 from tests.hub.conftest import HubProcess
 from tests.hub.typing_hands import run
 from tests.waiting import until
@@ -77,6 +78,29 @@ async def test_a_backup_made_while_pushes_go_on_is_one_moment_of_the_hub(
     assert before <= kept <= set(answered)
     assert logged == kept
     assert backup.check(target) == []
+
+
+async def test_a_database_before_its_upgrade_is_sound_and_changed_by_nothing_else(tmp_path: Path) -> None:
+    """A backup of it is good, a check says what to type, and a rehearsal of pruning upgrades nothing."""
+    here = ("--state-dir", str(tmp_path))
+    (tmp_path / "hub.db").touch(0o600)
+    old = apsw.Connection(str(tmp_path / "hub.db"))
+    migrate(old, MIGRATIONS[:2])
+    old.execute("INSERT INTO meta VALUES (1, 'epoch-of-old', 5, 'full', 1, 0)")
+    old.close()
+    made = await run(None, "db", "backup", str(tmp_path / "copy.db"), *here)
+    assert (made.code, made.records[0]["ok"]) == (0, True), made.err
+    checked = await run(None, "db", "check", *here)
+    assert checked.code == 1
+    assert "hub db upgrade" in checked.err
+    assert "restore" not in checked.err
+    pruned = await run(None, "db", "prune", *here, "--dry-run")
+    assert pruned.code == 1
+    assert "hub db upgrade" in pruned.err
+    upgraded = await run(None, "db", "upgrade", *here)
+    assert upgraded.code == 0, upgraded.err
+    assert (upgraded.records[0]["version_before"], upgraded.records[0]["version"]) == (2, len(MIGRATIONS))
+    assert (await run(None, "db", "check", *here)).code == 0
 
 
 async def test_a_damaged_database_is_found_and_ends_with_1(tmp_path: Path) -> None:

@@ -315,6 +315,14 @@ def test_batches_of_lines_are_bounded_in_number_and_in_bytes() -> None:
         ({"backoff": "2s..5m,none"}, "--backoff wants"),
         ({"limit": "k"}, "--limit wants"),
         ({"limit": "k=many"}, "--limit wants"),
+        ({"limit": "k=\u00b2"}, "--limit wants"),
+        ({"limit": ""}, "--limit wants"),
+        ({"rate": "k=\u0663/1m"}, "--rate wants"),
+        ({"rate": ""}, "--rate wants"),
+        ({"backoff": ""}, "--backoff wants"),
+        ({"run_at": ""}, "is not a time"),
+        ({"start_by": "0001-01-01"}, "is not a time"),
+        ({"lease_ms": ""}, "is not a duration"),
         ({"rate": "k=3"}, "--rate wants"),
         ({"rate": "=3/1m"}, "--rate wants"),
         ({"limit": "k=1", "rate": "other=3/1m"}, "of one key"),
@@ -323,6 +331,28 @@ def test_batches_of_lines_are_bounded_in_number_and_in_bytes() -> None:
 def test_terms_that_are_not_written_so_are_said(options: dict[str, Any], wrong: str) -> None:
     with pytest.raises(Exception, match=wrong):
         terms_of(options)
+
+
+def test_what_was_said_is_never_left_out() -> None:
+    """An empty variable of a script must not turn a push that is held back into one that is not."""
+    for name in ("unique_key", "slot", "sticky_key", "priority"):
+        assert terms_of({name: ""}) == {name: ""}
+    assert terms_of({"limit": "k=0"}) == {"concurrency_key": "k", "limit": 0}
+
+
+async def test_nonsense_is_refused_in_a_sentence_and_pushes_nothing(running_hub: RunningHub) -> None:
+    options = (
+        ("--unique-key", ""),
+        ("--slot", ""),
+        ("--limit", "k=0"),
+        ("--rate", "k=0/1m"),
+        ("--timeout", ""),
+    )
+    for words in (*options, ("--at", "0001-01-01T00:00"), ("--plugin", "\udcff")):
+        said = await run(running_hub, "push", "--any", "x", *words)
+        assert (said.code, said.out) == (2, ""), (words, said)
+    async with running_hub.http() as http:
+        assert (await http.get("/api/tasks")).json()["count"] == 0
 
 
 def test_terms_are_read_as_people_write_them() -> None:

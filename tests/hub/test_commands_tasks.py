@@ -124,3 +124,14 @@ async def test_dead_letters_are_listed_and_run_again_once(running_hub: RunningHu
     purged = await run(running_hub, "dead", "purge", *kind, "--yes")
     assert purged.records[0]["done"] == 1
     assert (await run(running_hub, "dead", "list")).out == ""
+
+
+async def test_what_is_typed_as_a_name_is_one_step_of_a_path(running_hub: RunningHub) -> None:
+    task_id = await ended(running_hub, "task_complete", result=1)
+    for name, code in ((f"{task_id}?x=1", 6), (f"../tasks/{task_id}", 6), (f"{task_id}#", 6), ("", 2)):
+        assert (await run(running_hub, "tasks", "get", name)).code == code, name
+
+
+async def test_only_a_push_is_told_of_queue(running_hub: RunningHub) -> None:
+    said = await run(running_hub, "agents", "pause", "nobody")
+    assert (said.code, said.err) == (6, "Error: Agent nobody is not connected.\n")

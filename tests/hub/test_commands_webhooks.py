@@ -45,13 +45,15 @@ async def test_deliveries_are_listed_shown_and_sent_again(running_hub: RunningHu
         await comes_to(running_hub, webhook, lambda one: one["pending"] == 0 and one["behind"] == 0)
         listed = await run(running_hub, "webhooks", "deliveries", name, "--state", "delivered")
         (one,) = listed.records
-        again = await run(running_hub, "webhooks", "redeliver", one["delivery_id"])
+        again = await run(running_hub, "webhooks", "redeliver", "dlv-999", one["delivery_id"])
         await ear.hears(2)
         replayed = await run(running_hub, "webhooks", "replay", name, "--since-time", "2020-01-01T00:00")
         await ear.hears(3)
         await comes_to(running_hub, webhook, lambda one: one["pending"] == 0 and one["behind"] == 0)
         shown = await run(running_hub, "webhooks", "deliveries", one["delivery_id"], "--no-json")
-    assert again.records[0]["delivery_id"] == one["delivery_id"]
+    assert [told["delivery_id"] for told in again.records] == [one["delivery_id"]], "the others hold up none"
+    assert again.code == 6
+    assert again.err == "dlv-999: There is no delivery dlv-999. See: hub webhooks deliveries WEBHOOK\n"
     assert replayed.records[0]["status"] == "replaying"
     assert len(set(ear.ids())) == 1
     assert shown.code == 0, shown.err
@@ -69,6 +71,7 @@ async def test_deliveries_are_listed_shown_and_sent_again(running_hub: RunningHu
         (("replay", "hook-none"), 2, "give one of --since and --since-time"),
         (("replay", "hook-none", "--since", "x:1"), 6, "There is no webhook hook-none"),
         (("deliveries", "dlv-9"), 6, "There is no delivery dlv-9"),
+        (("get", ""), 2, "an empty name"),
     ],
 )
 async def test_what_cannot_be_told_is_a_sentence_and_a_number(

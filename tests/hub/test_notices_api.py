@@ -124,7 +124,8 @@ async def test_only_admins_see_or_change_who_is_told(running_hub: RunningHub, ro
 
 
 async def test_who_changed_what_is_in_the_audit(running_hub: RunningHub) -> None:
-    made = await add(running_hub, URL)
+    """And where it is, without what comes behind the host: that is often a key, and the log has it too."""
+    made = await add(running_hub, f"{URL}/a-key?token=another")
     place = f"/{made['webhook_id']}"
     await asked(running_hub, "PATCH", place, {"enabled": False})
     await asked(running_hub, "POST", f"{place}/rotate")
@@ -140,6 +141,8 @@ async def test_who_changed_what_is_in_the_audit(running_hub: RunningHub) -> None
     words = ("added", "changed", "rotated", "changed", "tested", "replayed", "removed")
     assert [action for action, _ in said] == [f"webhook_{word}" for word in words]
     assert all(made["webhook_id"] in str(detail) for _, detail in said)
+    assert "https://receiver.example/" in str(said[0][1])
+    assert not any("a-key" in str(detail) or "token" in str(detail) for _, detail in said)
 
 
 async def test_one_webhook_more_than_there_is_room_for_is_refused(
@@ -164,3 +167,11 @@ async def test_a_webhook_is_still_there_after_a_restart(hub_process: HubProcess)
         await ear.hears(1)
         (event,) = ear.told(made["secret"])
     assert event["subject"] == task_id
+
+
+async def test_a_member_that_nobody_knows_is_refused_by_its_name(running_hub: RunningHub) -> None:
+    """A filter that is mistyped would tell more than was meant."""
+    body = {"url": "https://example.com/hook", "agent": "ada"}
+    refused = await asked(running_hub, "POST", "", body)
+    assert refused.status_code == 422
+    assert "agent" in refused.text

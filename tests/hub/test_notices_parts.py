@@ -83,9 +83,15 @@ def test_the_pause_that_a_receiver_asks_for_counts_where_it_is_longer() -> None:
 
 
 def test_a_receiver_is_given_up_after_five_days_without_anything_taken() -> None:
-    assert not patience.is_given_up(None, WALL_MS)
-    assert not patience.is_given_up(WALL_MS - patience.FAILING_MAX_MS + 1, WALL_MS)
-    assert patience.is_given_up(WALL_MS - patience.FAILING_MAX_MS, WALL_MS)
+    long_ago, enough = WALL_MS - patience.FAILING_MAX_MS, patience.GIVEN_UP_AFTER_TRIES
+    assert not patience.is_given_up(None, WALL_MS, enough)
+    assert not patience.is_given_up(long_ago + 1, WALL_MS, enough)
+    assert patience.is_given_up(long_ago, WALL_MS, enough)
+
+
+def test_a_single_failure_long_after_the_last_one_gives_nobody_up() -> None:
+    long_ago, enough = WALL_MS - 10 * patience.FAILING_MAX_MS, patience.GIVEN_UP_AFTER_TRIES
+    assert not patience.is_given_up(long_ago, WALL_MS, enough - 1)
 
 
 def test_only_410_means_gone() -> None:

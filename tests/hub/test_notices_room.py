@@ -7,8 +7,11 @@ from functools import partial
 from typing import Any
 
 import apsw
+import pytest
 
+from hub.notices.fanout import STEP_BYTES_MAX
 from hub.notices.sending import CALLS_MAX, CALLS_UNWELL_MAX
+from protocol.limits import METADATA_BYTES_MAX
 from tests.hub.conftest import RunningHub
 from tests.hub.noticed import HANG, add, comes_to, deliveries, event_of, got, listening
 from tests.waiting import until
@@ -42,6 +45,34 @@ async def test_a_receiver_with_too_much_before_it_is_told_the_rest_later(start_h
         await comes_to(hub, webhook, lambda one: one["pending"] == 0 and one["behind"] == 0)
         told = {event["subject"] for event in ear.told(webhook["secret"])}
     assert told == set(tasks)
+
+
+async def test_what_is_written_in_one_step_is_bounded_in_bytes(
+    start_hub: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end tells all of its task: hundreds at once would hold up facts, and fill the memory."""
+    hub: RunningHub = await start_hub(**PRIVATE)
+    fan_out, steps = hub.parts.notices._fan_out, []
+    writes = fan_out._webhooks.fan_out
+
+    async def watched(moves: Any, notices: Any, wall_ms: int) -> Any:
+        steps.append([len(one.body) for one in notices])
+        return await writes(moves, notices, wall_ms)
+
+    monkeypatch.setattr(fan_out._webhooks, "fan_out", watched)
+    big = {"x": "x" * (METADATA_BYTES_MAX - 20)}
+    async with listening() as ear, hub.http() as http:
+        await add(hub, ear.url, events=["task_cancelled"])
+        task = {"description": "big", "metadata": big, "inputs": big}
+        pushed = await http.post("/api/tasks/batch", json={"tasks": [task] * 40})
+        said = {"action": "cancel", "filter": {"q": "big"}, "dry_run": False}
+        assert (await http.post("/api/tasks/bulk", json=said)).json()["done"] == 40
+        await ear.hears(40)
+    sizes = [size for step in steps for size in step]
+    assert len(sizes) == 40, "each once"
+    assert sum(sizes) > 2 * STEP_BYTES_MAX
+    assert all(sum(step[:-1]) <= STEP_BYTES_MAX for step in steps)
+    assert pushed.status_code == 200
 
 
 async def test_no_more_calls_than_there_is_room_for_are_under_way(start_hub: Start) -> None:

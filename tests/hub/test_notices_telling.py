@@ -182,7 +182,7 @@ async def test_a_receiver_that_has_taken_nothing_for_days_is_disabled(
         await event_of(hub)
         found = await comes_to(hub, webhook, lambda one: one["status"] == "disabled")
         count = len(ear.calls)
-        assert 1 < count <= patience.TRIES_MAX
+        assert patience.GIVEN_UP_AFTER_TRIES <= count <= patience.TRIES_MAX
         assert found["disabled_why"] == "it has taken nothing for 5 days"
         ear.answers[:] = ["204 Yes"]
         back = await asked(hub, "PATCH", f"/{webhook['webhook_id']}", {"enabled": True})
@@ -294,7 +294,8 @@ async def test_a_delivery_and_all_since_a_moment_can_be_told_again(start_hub: St
         await ear.hears(5)
         await comes_to(hub, webhook, lambda one: one["pending"] == one["behind"] == 0)
         assert len(ear.calls) == 5
-    assert (again.status_code, again.json()["state"], len(detail["log"])) == (202, "pending", 2)
+    assert (again.status_code, len(detail["log"])) == (202, 2)
+    assert again.json()["state"] in ("pending", "delivered"), "as it stood when the answer was made"
     assert (replayed.status_code, replayed.json()["cursor"].rpartition(":")[2]) == (202, "0")
     assert since.json()["cursor"] == webhook["cursor"]
     first, *_ = ear.ids()

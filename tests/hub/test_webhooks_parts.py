@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import subprocess
+import threading
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,22 @@ from typing import Any
 import httpx
 import pytest
 
+from hub.notices.sending import CALLS_MAX
 from hub.webhooks import posting, signing
-from hub.webhooks.guard import URL_LENGTH_MAX, BadTarget, NotResolved, address_of, is_public, target_of
+from hub.webhooks.guard import (
+    URL_LENGTH_MAX,
+    BadTarget,
+    NotResolved,
+    Target,
+    address_of,
+    is_public,
+    target_of,
+)
 from hub.webhooks.posting import Answered, Unanswered, post, retry_after_ms
 from hub.webhooks.signing import AGE_S_MAX, BadSecret, Unsigned, keys_in
 from hub.webhooks.template import DEPTH_MAX, MemberMissing, filled, is_too_deep
 from tests.hub.caller import placed
+from tests.waiting import until
 
 # --- signatures ---------------------------------------------------------------------------------------------
 
@@ -88,6 +100,7 @@ def test_addresses_of_the_open_internet_are_called(address: str) -> None:
         *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254"),
         *("100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
         *("::", "::1", "fe80::1", "fec0::1", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1"),
+        *("192.0.0.8", "192.0.0.192", "192.88.99.1", "168.63.129.16", "3fff::1", "::ffff:192.0.0.192"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:1::1"),
     ],
 )
@@ -108,6 +121,7 @@ def test_addresses_of_this_machine_and_of_private_networks_are_not(address: str)
             "example.com",
         ),
         *("https://user@example.com/", "https://u:p@example.com/", "https://example.com:99999/"),
+        *("https://..", "https://" + "a" * 64 + ".com/"),
         *("https://exam\nple.com/", "https://[::1/", "https://e.com/" + "x" * URL_LENGTH_MAX),
     ],
 )
@@ -122,6 +136,8 @@ def test_plain_http_is_for_private_networks() -> None:
     target = target_of("http://[::1]:8080?x=1", allow_private=True)
     assert (target.host, target.port, target.path, target.authority) == ("::1", 8080, "/?x=1", "[::1]:8080")
     assert target_of("https://example.com/a", allow_private=False).authority == "example.com"
+    target = target_of("https://b\u00fccher.example/", allow_private=False)
+    assert target.authority == "xn--bcher-kva.example", "as a header and a certificate have it"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +146,35 @@ def test_plain_http_is_for_private_networks() -> None:
 async def test_a_name_that_leads_home_is_refused_however_it_is_written(host: str) -> None:
     target = target_of(f"https://{host}/", allow_private=False)
     with pytest.raises((BadTarget, NotResolved)):
+        await address_of(target, allow_private=False)
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many calls as may be under way, each waiting for a name server that says nothing."""
+    goes_on, asks, begun = threading.Event(), socket.getaddrinfo, []
+
+    def slow(host: str, *rest: Any, **more: Any) -> Any:
+        if host == "slow.invalid":
+            begun.append(host)
+            goes_on.wait(60)
+        return asks(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    hanging = target_of("https://slow.invalid/", allow_private=False)
+    well = target_of("https://127.0.0.1/", allow_private=True)
+    async with asyncio.TaskGroup() as group:
+        lookups = [group.create_task(gone(hanging)) for _ in range(CALLS_MAX)]
+        try:
+            await until(lambda: len(begun) == CALLS_MAX, "all names are being looked up")
+            async with asyncio.timeout(60):
+                assert await address_of(well, allow_private=True) == "127.0.0.1"
+            assert not any(one.done() for one in lookups)
+        finally:
+            goes_on.set()
+
+
+async def gone(target: Target) -> None:
+    with pytest.raises(NotResolved):
         await address_of(target, allow_private=False)
 
 

@@ -44,9 +44,9 @@ class Chunk(NamedTuple):
     is_heavy: bool
 
 
-def run_seed(seed: int, *, heavy: bool) -> Tally | Failure:
+def run_seed(seed: int, *, heavy: bool, plain: bool = False) -> Tally | Failure:
     """One schedule. Whatever goes wrong in it, of ours or of the world's, is a failure with its trace."""
-    world = World(seed, heavy=heavy)
+    world = World(seed, heavy=heavy, plain=plain)
     try:
         return world.run()
     except Broken as broken:
@@ -123,9 +123,9 @@ def _commit() -> str:
     return said.stdout.strip() or "unknown"
 
 
-def replay_seed(seed: int, *, heavy: bool) -> int:
+def replay_seed(seed: int, *, heavy: bool, plain: bool) -> int:
     """One schedule with its whole trace."""
-    world = World(seed, heavy=heavy)
+    world = World(seed, heavy=heavy, plain=plain)
     world.scheduler.on_trace = print
     print(world.plan)
     try:
@@ -179,6 +179,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     again.add_argument("what")
     again.add_argument("--heavy", action="store_true")
+    again.add_argument("--plain", action="store_true", help="with nothing asked of the queue")
     hunting = verbs.add_parser("hunt", help="run seeds until one fails")
     hunting.add_argument("--seeds", type=int, default=1_000)
     hunting.add_argument("--heavy", action="store_true")
@@ -196,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case "sim":
             return sim(chosen.first, chosen.seeds, heavy=chosen.heavy, workers=chosen.workers)
         case "replay" if chosen.what.isdigit():
-            return replay_seed(int(chosen.what), heavy=chosen.heavy)
+            return replay_seed(int(chosen.what), heavy=chosen.heavy, plain=chosen.plain)
         case "replay":
             from tests.simulation.turns import replay_file
 

@@ -85,12 +85,13 @@ class Call:
 class Pusher:
     """Pushes one task until it is answered. With a key it may say so more than once."""
 
-    __slots__ = ("_has_wished", "_is_picky", "_spec", "first_id", "key", "world")
+    __slots__ = ("_has_wished", "_is_picky", "_number", "_spec", "first_id", "key", "world")
 
     def __init__(self, world: World, number: int) -> None:
         die = world.die
         self.world = world
         self.key = f"key-{number}"
+        self._number = number
         self.first_id: TaskId | None = None
         agent = die.choice(world.names) if die.random() < 0.3 else None
         self._is_picky = agent is not None and die.random() < 0.3
@@ -117,8 +118,9 @@ class Pusher:
         """Ask until there is an answer. What it asks of the queue depends on what is there by then."""
         if self.world.queue is not None and not self._has_wished:
             self._has_wished = True
-            wishes = draw_wishes(self.world, self.world.queue, self._spec.assign_to)
+            wishes = draw_wishes(self.world, self.world.queue, self._number, self._spec.assign_to)
             self._spec = replace(self._spec, **wishes)
+            self._is_picky = self._is_picky and self._spec.assign_to is not None
         ask(self.world, self._submit, self._heard)
 
     def _submit(self) -> Event:

@@ -38,6 +38,7 @@ from protocol.frames import (
 )
 from protocol.ids import TaskId
 from tests.simulation.faults import Fault
+from tests.simulation.reasons import SAID
 from tests.simulation.sometimes import REACHED
 
 TRANSITIONS: Final = tuple(f"T{number}" for number in range(1, 28))
@@ -70,7 +71,7 @@ class Tally:
 
     def missed(self) -> tuple[str, ...]:
         """Transitions, fault kinds, wishes and happenings of the queue that no run has hit."""
-        every = (*TRANSITIONS, *(fault.value for fault in Fault), *REACHED)
+        every = (*TRANSITIONS, *(fault.value for fault in Fault), *REACHED, *SAID)
         return tuple(what for what in every if not self.counts[what])
 
     def report(self) -> str:
@@ -80,7 +81,7 @@ class Tally:
                 "transitions  " + _columns(((name, self.counts[name]) for name in TRANSITIONS), 9),
                 *(f"  {self.counts[fault.value]:9,}  {fault.value}" for fault in Fault),
                 "of the queue",
-                *(f"  {self.counts[what]:9,}  {what}" for what in REACHED),
+                *(f"  {self.counts[what]:9,}  {what}" for what in (*REACHED, *SAID)),
             )
         )
 

@@ -42,7 +42,7 @@ class Fault(StrEnum):
     AGENT_PAUSED = "agent paused"
     AGENT_DRAINED = "agent drained"
     AGENT_DISCONNECTED = "agent disconnected by hand"
-    AGENT_RESTS = "agent rests by its owner's rules"
+    AGENT_RESTS = "agent rests by its owner's wish"
     CANCEL = "cancel"
     CANCEL_MANY = "many cancelled at once"
     RETRY_MANY = "many retried at once"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hub.core.effects import Answer, TaskSaved
 from hub.core.task import Now, State, Task
 from protocol.ids import AgentId
-from tests.simulation import reasons
+from tests.simulation import preferences, reasons
 
 if TYPE_CHECKING:
     from tests.simulation.witness import WatchedBoard
@@ -43,6 +43,7 @@ def judge_pass(board: WatchedBoard, world: World, answer: Answer, now: Now) -> N
         queue.saw_waiting(task)
     left = [task for task in waiting if reasons.has_none_of_its_own(task, now.ms)]
     fairness.saw_pass(given, left, now.ms)
+    preferences.judge(board, queue, [task for task, _ in given], now)
     if given and left:
         fairness.judge(given, _rivals(board, left, {agent_id for _, agent_id in given}, now), now.ms)
     if waiting and world.queue is not None and world.die.random() < EXPLAINED:

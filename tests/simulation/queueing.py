@@ -169,7 +169,12 @@ def a_run_that_speaks_is_left_alone(row: Task, event: CommittedEvent, silent_ms:
 
 @invariant(50)
 def only_a_first_start_is_waited_for(row: Task) -> None:
-    """What was ever accepted does not end because it could not start in time (L18)."""
+    """What was ever accepted does not end because it could not start in time, and what is retried by hand has
+    none of the times of the first (L18).
+    """
+    is_retry = row.spec.retry_of is not None
+    has_times = row.spec.start_by_wall_ms is not None or row.spec.run_at_wall_ms is not None
+    demand(50, not (is_retry and has_times), f"{row.task_id} is a retry, and is to start by {row.spec}")
     is_late = row.ending is not None and row.ending.how == "deadline"
     demand(50, not is_late or row.started_wall_ms is None, f"{row.task_id} could not start, and had started")
 

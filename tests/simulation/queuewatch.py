@@ -46,6 +46,7 @@ class QueueWatch:
         "_let_go",
         "_spoke_ms",
         "_starts",
+        "_unable_ms",
         "begun_hub_ms",
         "begun_ms",
         "cards",
@@ -54,6 +55,7 @@ class QueueWatch:
         "passed",
         "paused",
         "quarantined",
+        "sticky",
         "world",
     )
 
@@ -64,6 +66,8 @@ class QueueWatch:
         self.paused: set[AgentId] = set()
         self.quarantined: set[AgentId] = set()
         """Which have been, in this life."""
+        self.sticky: dict[str, AgentId] = {}
+        """Who had the last task of each sticky key, in this life."""
         self.declined_ms: dict[tuple[TaskId, AgentId], int] = {}
         self.is_hub_draining = False
         self.begun_ms = self.begun_hub_ms = 0
@@ -76,6 +80,8 @@ class QueueWatch:
         """Runs that are nobody's any more: since when, and in which life of the hub."""
         self._starts: defaultdict[str, dict[Run, Start]] = defaultdict(dict)
         """Of each key; what was rejected has not begun."""
+        self._unable_ms = 0
+        """When the hub was last seen away, or without room to write."""
         self._spoke_ms: dict[Run, int] = {}
         """When a run last began, went on, or said something that the hub has heard."""
 
@@ -87,7 +93,14 @@ class QueueWatch:
 
     def begin_life(self) -> None:
         """A hub that has just started knows nobody."""
-        for known in (self.cards, self.passed, self.quarantined, self.declined_ms, self._known_windows):
+        for known in (
+            self.cards,
+            self.passed,
+            self.quarantined,
+            self.declined_ms,
+            self._known_windows,
+            self.sticky,
+        ):
             known.clear()
         agents = self.world.hub.ledger.agents.values()
         self.paused = {agent.agent_id for agent in agents if agent.is_paused}
@@ -262,11 +275,13 @@ class QueueWatch:
         not.
         """
         if not self.world.hub.is_able:
-            self._spoke_ms = dict.fromkeys(self._spoke_ms, self.now_ms)
+            self._unable_ms = self.now_ms
             return
+        minded_ms = self.now_ms - self._unable_ms
         for row in self.world.truth.rows.values():
             if row.state is State.RUNNING and row.holder is not None and not row.holder.is_v1:
-                queueing.a_silent_run_is_called_back(row, self._silent_ms(row.task_id, row.generation))
+                silent_ms = self._silent_ms(row.task_id, row.generation)
+                queueing.a_silent_run_is_called_back(row, min(silent_ms, minded_ms))
 
     def _silent_ms(self, task_id: TaskId, generation: Generation) -> int:
         return self.now_ms - self._spoke_ms.get((task_id, generation), self.now_ms)

@@ -36,6 +36,7 @@ from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.sidecarside import Sidecar
+    from tests.simulation.world import World
 
 KILLS_MAX: Final = 9
 """How often one task's runs kill their sidecar at the most: more often than any hub would try again."""
@@ -54,11 +55,8 @@ class Given(Struct, frozen=True):
 decode_answers = Decoder(list[Given]).decode
 
 
-def declined(sidecar: Sidecar, order: Order) -> Rejection | None:
-    """An owner's rules, or a runner that is choosy about some attempts, and has its reasons."""
-    world = sidecar.world
-    if sidecar.resting is not None:
-        return Rejection(reason="policy")
+def declined(world: World, order: Order) -> Rejection | None:
+    """A runner that is choosy about some attempts, and has its reasons."""
     is_choosy = Fault.ORDER_DECLINED in world.plan.habits and not world.is_quiet
     if not is_choosy or order.generation % 3 != 1:
         return None
@@ -188,7 +186,7 @@ class Run:
             self._over(Failed(error="the work says no", retryable=False))
         elif world.has_habit(Fault.RUN_BLAMES_MACHINE, 0.3):
             world.hit(Fault.RUN_BLAMES_MACHINE)
-            self._over(Failed(error="no room to work in", retryable=True, cause="crash"))
+            self._over(Failed(error="no room to work in", retryable=True, cause="machine"))
         elif world.has_habit(Fault.RUN_FAILS, 0.4):
             world.hit(Fault.RUN_FAILS)
             retry_after_ms = world.die.choice((None, None, 5_000))

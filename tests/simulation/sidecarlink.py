@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
 from protocol import limits
 from protocol.badframe import BadFrame
 from protocol.close import Comeback, close_rule
@@ -20,16 +18,13 @@ from protocol.errors import RemoteProtocolError
 from protocol.frames import (
     AgentFrame,
     ErrorFrame,
-    Heartbeat,
     HubFrame,
     Identified,
-    Identify,
-    Resting,
     TaskAck,
 )
 from protocol.ids import Seq
 from sidecar.desk import Desk
-from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened
+from sidecar.events import DeskEvent, HubSaid, LinkLost, LinkOpened, OwnerLooked, Pause
 from tests.simulation.voice import Voice
 from tests.simulation.wire import CLIENT, Message, Wire
 
@@ -53,8 +48,8 @@ class SidecarLink:
         self.boot = 0
         self.is_up = False
         self.wire: Wire | None = None
-        self.resting: Resting | None = None
-        """What its owner's rules say now."""
+        self.pause: Pause | None = None
+        """What its owner wants now."""
         self._subprotocol = world.die.choice(SUBPROTOCOLS)
         self.voice = Voice(can_spoil=self._subprotocol != SUBPROTOCOLS[-1])
 
@@ -144,24 +139,18 @@ class SidecarLink:
     def _say_heartbeat(self) -> None:
         """From a part of the sidecar that neither work nor journal can block."""
         assert self._beat_ms is not None
-        self._beat()
-        self._later(self._beat_ms, self._say_heartbeat)
-
-    def _beat(self) -> None:
         if self._talk.phase is Phase.OPEN:
             self._say(self.desk.heartbeat())
+        self._later(self._beat_ms, self._say_heartbeat)
 
-    def rest(self, resting: Resting | None) -> None:
-        """Its owner's rules keep new work from it, or do so no more: the hub hears it at once."""
-        self.resting = resting
-        if self.is_up and self.wire is not None:
-            self._beat()
+    def rest(self, pause: Pause | None) -> None:
+        """Its owner wants no new work, or wants it again."""
+        self.pause = pause
+        self.post(OwnerLooked(pause, 0.0))
 
     def _say(self, frame: AgentFrame, link_id: int | None = None) -> None:
         if self.wire is None or link_id not in (None, self._link_id):
             return
-        if isinstance(frame, Heartbeat | Identify):
-            frame = replace(frame, resting=self.resting)
         for message in self._talk.say(frame):
             self.world.note(self.name, "says", frame)
             self.wire.send(CLIENT, self.voice.of(message))

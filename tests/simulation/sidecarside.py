@@ -85,9 +85,11 @@ class Sidecar(SidecarLink):
             slot_kinds=self.equipment.kinds,
             labels=self.equipment.labels,
         )
-        self.desk = Desk(self._card, self._book.memory, partial(declined, self))
+        self.desk = Desk(self._card, self._book.memory, partial(declined, self.world))
         self.world.note(self.name, "starts", f"boot {self.boot} as {self._book.instance_id} {notices}")
         self.post(Restarted())
+        if self.pause is not None:
+            self.rest(self.pause)
         self._dial(self.boot)
 
     def crash(self, *, power: bool = False) -> None:

@@ -15,8 +15,6 @@ from tests.simulation.wishes import Wish
 class Sometimes(StrEnum):
     """Each happening of the queue that a set of runs must have shown."""
 
-    LIMIT_REACHED = "a limit was reached"
-    RATE_REACHED = "a rate was reached"
     UNIQUE_HELD = "a unique key was held"
     DEPENDENCY_WAITED = "a dependant had to wait"
     DEPENDENCY_DONE = "a dependant began after its dependencies"

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hub.core.events import AgentDisconnectRequested, AgentDrainRequested, AgentPaused, AgentUnpaused
-from protocol.frames import Resting
-from sidecar.events import DrainRequested
+from sidecar.events import DrainRequested, Pause
 from tests.simulation.bulk import cancel_many, cancel_one, retry_many
 from tests.simulation.faults import PLACED, QUEUE_PLACED, Fault
 from tests.simulation.sidecarside import Sidecar
@@ -196,7 +195,7 @@ def _rest_agent(world: World) -> bool:
     if sidecar is None:
         return False
     for_ms = world.die.choice((10, 5_000, 60_000))
-    sidecar.rest(Resting(reason="quiet_hours", until=world.wall_ms() + for_ms))
+    sidecar.rest(Pause(until=world.wall_ms() + for_ms if world.die.random() < 0.5 else None))
     world.scheduler.after(for_ms, lambda: sidecar.rest(None))
     return True
 

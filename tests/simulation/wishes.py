@@ -11,7 +11,7 @@ from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hub.core.task import Backoff, Rate
+from hub.core.task import Backoff, Priority, Rate
 from protocol.ids import AgentId, TaskId
 from tests.simulation.faults import QUEUE_HABITS, QUEUE_PLACED, Fault, Moment, Plan
 
@@ -47,6 +47,8 @@ QUEUE_CHANCE: Final = 0.6
 CROWD_CHANCE: Final = 0.35
 """Of those: many tasks at once, few seats, so that there is a line at all."""
 
+FLOOD_CHANCE: Final = 0.3
+FLOOD_SHARE: Final = 0.7
 HABIT_CHANCE: Final = 0.3
 TROUBLES_MAX: Final = 4
 DEPENDENCIES_MAX: Final = 3
@@ -70,6 +72,8 @@ class QueuePlan(NamedTuple):
     submitters: tuple[str, ...]
     keys: tuple[Key, ...]
     is_crowded: bool
+    is_flood: bool
+    """Of those: all ask for the same, and most are of one submitter, who was there first."""
     push_ms: int
     """All pushes lie within this time from the start."""
 
@@ -91,12 +95,14 @@ def draw_queue(plan: Plan, die: Random, *, heavy: bool) -> tuple[Plan, QueuePlan
     allowed = HUB_ONLY_WISHES if plan.is_hub_only else frozenset(Wish)
     share = die.choice((0.3, 0.6, 1.0))
     is_crowded = die.random() < CROWD_CHANCE
+    is_flood = is_crowded and die.random() < FLOOD_CHANCE
     queue = QueuePlan(
         wishes=frozenset(wish for wish in Wish if die.random() < share and wish in allowed),
         chance=die.choice((0.2, 0.5, 0.8)),
         submitters=SUBMITTERS[: die.randint(1, len(SUBMITTERS))],
         keys=tuple(_draw_key(die, number) for number in range(die.randint(1, 2))),
         is_crowded=is_crowded,
+        is_flood=is_flood,
         push_ms=die.choice((50, 2_000, 20_000)) if is_crowded else int(plan.quiet_ms * 0.7),
     )
     tasks = die.randint(8, 16) if is_crowded else plan.tasks + die.randint(0, 4)
@@ -136,9 +142,13 @@ def draw_equipment(die: Random, names: tuple[AgentId, ...]) -> dict[AgentId, Equ
 # --- what one task asks -----------------------------------------------------------------------------------
 
 
-def draw_wishes(world: World, queue: QueuePlan, assign_to: AgentId | None) -> dict[str, Any]:
+def draw_wishes(world: World, queue: QueuePlan, number: int, assign_to: AgentId | None) -> dict[str, Any]:
     """Members of a `Spec`. They fit one agent of the run: the one that is meant, or any."""
     die = world.die
+    if queue.is_flood:
+        is_of_many = number < world.plan.tasks * FLOOD_SHARE
+        submitter = SUBMITTERS[0] if is_of_many else SUBMITTERS[1]
+        return {"submitted_by": submitter, "assign_to": None, "priority": Priority.NORMAL}
     meant = world.equipment[assign_to or die.choice(world.names)]
     members: dict[str, Any] = {"submitted_by": die.choice(queue.submitters)}
     for wish in Wish:

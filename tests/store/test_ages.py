@@ -175,8 +175,11 @@ async def test_what_is_gone_already_is_not_counted_twice(ledger: SqliteLedger, q
     picked = (await Picks(queries).pick("purge", TaskFilter(agent_id="ada"), lambda _: True)).picks
     assert picked == (Pick(2, over(2, 0).task_id, None, None), Pick(1, over(1, 0).task_id, None, None))
     numbers = [pick.number for pick in picked]
-    assert await forget_tasks(ledger, numbers) == 2
-    assert await forget_tasks(ledger, numbers) == 0
+    gone: list[TaskId] = []
+    assert await forget_tasks(ledger, numbers, gone.extend) == 2
+    assert sorted(gone) == sorted(pick.task_id for pick in picked)
+    assert await forget_tasks(ledger, numbers, gone.extend) == 0
+    assert len(gone) == 2
     assert await Ages(queries).tasks(NOW.wall_ms + 1, 10) == ()
 
 
