@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+
 from playwright.async_api import Locator, Page, expect
 
 from tests.page.looking import looks_right, reads_well, works_by_keyboard
@@ -183,6 +187,32 @@ async def test_what_failed_runs_again_as_a_new_task_that_names_the_first(rig: Ri
     await expect(page.locator("#ending")).to_contain_text("no ink")
     await page.go_back()
     await expect(earlier).to_be_visible()
+
+
+async def test_the_command_that_is_copied_pushes_the_same_once_more_and_holds_no_token(rig: Rig) -> None:
+    text = """it's "quoted" $HOME `id` \\"""
+    first = await rig.hub.push("nobody", text, queue=True, metadata={"o'clock": [1, "$(id)"]})
+    visit = await rig.visit("viewer", path=f"/tasks/{first['task_id']}")
+    await visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await visit.page.get_by_role("button", name="Copy").click()
+    await visit.page.keyboard.press("Escape")
+    await expect(visit.page.get_by_role("button", name="Copy")).to_be_focused()
+    await visit.page.keyboard.press("ArrowDown")
+    await visit.page.get_by_role("button", name="curl that pushes").click()
+    await expect(visit.page.locator(".note")).to_contain_text("Copied")
+    command = await visit.page.evaluate("navigator.clipboard.readText()")
+    assert rig.hub.admin_token not in command
+    run = await asyncio.create_subprocess_exec(
+        "bash",
+        "-c",
+        command,
+        env={**os.environ, "HUB_TOKEN": rig.hub.admin_token},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    answer, _ = await run.communicate()
+    again = await rig.hub.task(json.loads(answer)["task_id"])
+    assert (again["description"], again["assign_to"]) == (text, "nobody")
+    assert again["metadata"] == {"o'clock": [1, "$(id)"]}
 
 
 async def test_why_it_does_not_run_is_asked_again_by_itself(rig: Rig) -> None:
