@@ -6,6 +6,7 @@ export type Json = null | boolean | number | string | Json[] | { [name: string]:
 export interface AgentList {
   agents: AgentView[];
   count: number;
+  next?: string | null;
 }
 
 export interface AgentView {
@@ -725,6 +726,7 @@ export interface TokenBody {
 
 export interface TokenList {
   tokens: TokenView[];
+  next?: string | null;
 }
 
 export interface TokenView {
@@ -766,7 +768,7 @@ export interface VisitView {
   duration_ms: number | null;
 }
 
-/** POST /api/webhooks. `events` are names as the feed has them, `*` stands for any letters; without it all are told. Whatever else is given must hold, too. */
+/** POST /api/webhooks. `events` are names as the feed has them, `*` stands for any letters; without it all are told. Whatever else is given must hold, too; a filter that is mistyped would tell more than was meant. */
 export interface WebhookBody {
   url: string;
   description?: string;
@@ -817,7 +819,7 @@ export interface WebhookView {
 /** Every route: names in its path and in its query, the body it takes, what it gives. */
 export interface Api {
   /** List tokens, prefixes only */
-  "GET /admin/tokens": { path: never; query: never; body: never; reply: TokenList };
+  "GET /admin/tokens": { path: never; query: "cursor" | "limit"; body: never; reply: TokenList };
   /** Make a token; it is shown once */
   "POST /admin/tokens": { path: never; query: never; body: TokenBody; reply: NewTokenView };
   /** Revoke a token, or all of an agent */
@@ -827,7 +829,7 @@ export interface Api {
   /** Push a task to an agent */
   "POST /api/admin/push-task": { path: never; query: never; body: PushTaskBody; reply: PushedView };
   /** List agents */
-  "GET /api/agents": { path: never; query: never; body: never; reply: AgentList };
+  "GET /api/agents": { path: never; query: "cursor" | "limit"; body: never; reply: AgentList };
   /** Get an agent, with its last connections */
   "GET /api/agents/{agent_id}": { path: "agent_id"; query: never; body: never; reply: AgentView };
   /** Close an agent's connection */
