@@ -8,6 +8,7 @@ const PATHS = {
   live: "M2 10h3l2.5-6 4 12L14 10h4",
   fleet: "M3 4h14v5H3zM3 11h14v5H3zM6 6.5h.01M6 13.5h.01",
   tasks: "M3 5l1.5 1.5L7 4M3 11l1.5 1.5L7 10M10 5.5h7M10 11.5h7M10 16h5",
+  menu: "M3 5.5h14M3 10h14M3 14.5h14",
   dead: "M10 3 2.5 16.5h15zM10 8v4M10 14.2v.1",
   push: "M10 16V4M5 9l5-5 5 5",
   briefings: "M4 3h9l3 3v11H4zM7 9h6M7 12h6M7 6h3",
