@@ -39,7 +39,7 @@ export function Idle({ agent, found, error, again }) {
     found && mine && h("p", { key: "why" }, `Free: ${free}. `, h("strong", null, `${sentence(idleWords(mine.reason))}.`)),
     lines.length > 0 && h("div", { key: "lines", class: "agent-lines-box", tabindex: 0, role: "group", "aria-label": "Waiting tasks and why they do not go to it" }, h("ul", { class: "agent-lines" }, lines.map((line) => h("li", { key: line.task_id },
       h(TaskLink, { id: line.task_id }),
-      h("span", { class: "soft small" }, [line.waiting > 1 ? `and ${plural(line.waiting - 1, "more like it", "more like it")}` : "", line.slot && `slot ${line.slot}`, idleWords(line.rule)].filter(Boolean).join(" · ")))))),
+      h("span", { class: "soft small" }, [line.waiting > 1 ? `and ${plural(line.waiting - 1, "more like it", "more like it")}` : "", line.slot && `slot ${line.slot}`, idleWords(line.rule).replace(/^what waits /, "")].filter(Boolean).join(" · ")))))),
     found && waiting > 0 && h("p", { key: "all", class: "soft agent-waiting" }, h("a", { href: "/tasks?state=queued" }, plural(waiting, "task")), " in line in the whole hub"));
 }
 

@@ -50,6 +50,7 @@ function rowsOf(figures, health) {
   const redis = health.redis ?? (figures.one("hub_redis_up") === 1 ? "up" : null);
   const alerts = figures.all("hub_alerts_total").filter(({ value }) => value > 0);
   const isFull = figures.one("hub_storage_full") === 1;
+  const letters = figures.one("hub_inbox_letters") ?? 0;
   const pending = figures.one("hub_webhook_pending") ?? 0;
   /** @type {[string, any, ("good" | "warn" | "bad" | null)?][]} */
   const ledger = health.durability ? [["Ledger", DURABILITY[health.durability] ?? health.durability]] : [];
@@ -58,7 +59,7 @@ function rowsOf(figures, health) {
     ["Disk", [bytes(figures.one("hub_disk_free_bytes")), isFull ? " free: too little" : " free"], isFull ? "bad" : null],
     ["Redis", redis ?? "none is configured", redis === "down" ? "warn" : null],
     ["Agents", plural(fleet.value.filter((agent) => agent.connected && !agent.agent_id.startsWith("hub:")).length, "is connected", "are connected")],
-    ["Inbox", plural(figures.one("hub_inbox_letters") ?? 0, "letter waits", "letters wait")],
+    ["Inbox", letters ? plural(letters, "letter waits", "letters wait") : "empty"],
     ["Webhooks", pending ? `${plural(pending, "delivery", "deliveries")} under way` : "all told"],
     ["Watchers", plural(figures.one("hub_feed_subscribers") ?? 0, "reads the feed", "read the feed")],
     ["Alerts", alerts.length ? alerts.map(({ labels, value }) => `${words(labels.kind)}: ${count(value)}`).join(", ") : "none since its start", alerts.length ? "warn" : null],
@@ -81,7 +82,7 @@ function Versions({ version }) {
   return h("section", { class: "panel", "aria-labelledby": "versions-title" }, h("div", { class: "bar" }, h("h2", { id: "versions-title" }, "Versions")),
     h(Facts, { rows: [
       ["Hub", version], ["This page", h("span", { class: "mono" }, page)],
-      ["Sidecars", h(Counted, { found: versionsBy((agent) => (agent.sdk ? [agent.sdk] : [])), none: "none is connected" })],
+      ["Sidecars", h(Counted, { found: versionsBy((agent) => (agent.sdk ? [agent.sdk] : [])), none: fleet.value.some((agent) => agent.connected) ? "none says what it runs" : "none is connected" })],
       ["Plugins", h(Counted, { found: versionsBy((agent) => agent.plugins.filter((name) => agent.plugin_versions[name]).map((name) => `${name} ${agent.plugin_versions[name]}`)), none: "no agent offers one" })],
     ] }), h("p", { class: "set-links" }, h("a", { href: "/docs", "data-outside": "" }, "The API"), h("a", { href: "/metrics", "data-outside": "" }, "All figures")));
 }
