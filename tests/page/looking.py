@@ -1,7 +1,7 @@
 """What a critical person sees of a view: layout, contrast, names, the way by keyboard; and its pictures.
 
-Owns the assertions, which hold for any view, and the pictures in docs/images. A picture is written only on
-demand (HUB_TEST_IMAGES=1); what it must not show is asserted always.
+Owns the assertions, which hold for any view, and its pictures. Pictures are written only on demand, into the
+folder that HUB_TEST_IMAGES names; what they must not show is asserted always.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from playwright.async_api import Page
 
 from tests.page.browsing import DESKTOP, PHONE, Visit
 
-IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 WRITES_IMAGES: Final = "HUB_TEST_IMAGES"
 
 THEMES: Final = ("dark", "light")
@@ -97,8 +96,8 @@ async def looks_right(visit: Visit, name: str) -> None:
             await visit.wear(theme, pixels)
             await settled(visit.page)
             faults += [f"{name}, {theme}, {size}: {fault}" for fault in await layout_faults(visit.page)]
-            if os.environ.get(WRITES_IMAGES):
-                await shoot(visit.page, IMAGES / f"{name}-{theme}-{size}.png")
+            if folder := os.environ.get(WRITES_IMAGES):
+                await shoot(visit.page, Path(folder) / f"{name}-{theme}-{size}.png")
     await visit.wear("dark", DESKTOP)
     assert not faults, "\n".join(faults)
 
@@ -132,5 +131,5 @@ async def settled(page: Page) -> None:
 
 
 async def shoot(page: Page, place: Path) -> None:
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=place, animations="disabled")

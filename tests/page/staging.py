@@ -101,7 +101,7 @@ STORYS_END: Final[tuple[tuple[float, str, str, dict[str, Any]], ...]] = (
     (0.1, "task", "Task 2/3 is done", {"id": 6, "parent": 1, "state": "ended"}),
     (0.2, "crew", "daily-news-digest is done", {"id": 1, "parent": None, "state": "ended"}),
 )
-BRIEFING: Final = {
+SEA: Final = {
     "summary": "A calm week: the harbours are open, and the late spring tide comes on Thursday.",
     "sections": [
         {
@@ -115,6 +115,10 @@ BRIEFING: Final = {
             "three hours on the average, one less than in the week before.",
         },
     ],
+}
+MARKETS: Final = {
+    "summary": "Quiet markets; copper is a little dearer, and two of four sources did not answer.",
+    "sections": [{"title": "Copper", "content": "Up by one in a hundred since Monday."}],
 }
 QUESTION: Final = {
     "type": "object",
@@ -220,7 +224,7 @@ class Stage:
 
     async def briefs(self) -> None:
         """Runs of the shipped digest for a user, with an end that people read."""
-        for topics in (["markets"], ["tides", "harbours"]):
+        for topics, briefing in ((["markets"], MARKETS), (["tides", "harbours"], SEA)):
             async with self.hub.http() as http:
                 body = {"user_id": 7, "settings": {"topics": topics, "summary_length": "short"}}
                 answer = await http.post(f"/api/plugins/{DIGEST}/runs", json=body)
@@ -229,7 +233,7 @@ class Stage:
             run = await Telling.begin(self.peers["ada"])
             await self.tells(run, STORY + STORYS_END)
             await run.pass_by("task_usage", tokens_in=8_310, tokens_out=1_260)
-            await run.fact("task_complete", result=BRIEFING)
+            await run.fact("task_complete", result=briefing)
             await ended(self.hub, self.done)
 
     async def waits(self) -> None:

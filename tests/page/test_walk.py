@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.hub.conftest import free_port
 from tests.page.browsing import Complaints, Visit
@@ -56,9 +56,34 @@ async def test_a_stranger_gets_from_an_empty_folder_to_finished_work_on_the_page
     crew = await stranger.type(crewing.strip())
     name = await stranger.read(crew, r"sidecar `(\S+)` works")
     await stranger.sees(page.locator("#fleet").get_by_text(name, exact=True), "the crew's agent on Live")
+    await has_a_crew_brief(stranger, page, name)
     stranger.write()
     await visit.close()
     assert not complaints.heard
+
+
+async def has_a_crew_brief(stranger: Stranger, page: Page, agent: str) -> None:
+    """By the form that the navigation leads to; what must be filled in, the form itself says."""
+    stranger.does("press Push in the navigation")
+    await page.get_by_role("navigation", name="Views").get_by_role("link", name="Push").click()
+    await page.get_by_label("Agent", exact=True).fill(agent)
+    plugins = page.get_by_label("Plugin")
+    await expect(plugins).to_contain_text("digest")
+    await stranger.sees(plugins, "plugins to choose from")
+    (digest,) = [one for one in await plugins.locator("option").all_inner_texts() if "digest" in one]
+    stranger.does(f"choose {agent} and {digest}, press Push")
+    await plugins.select_option(label=digest)
+    push = page.get_by_role("main").get_by_role("button", name="Push", exact=True)
+    await push.click()
+    await stranger.sees(page.get_by_text("At least one line is needed."), "what is missing")
+    stranger.does("write a topic into the field that has the cursor, press Push")
+    await expect(page.get_by_label("Topics")).to_be_focused()
+    await page.keyboard.type("tides")
+    await push.click()
+    await expect(page.locator("#task-state")).to_have_text("completed")
+    await stranger.sees(page.locator("#task-state"), "the state of the task")
+    await stranger.sees(page.locator("#fall [role=treeitem]"), "the first step of the timeline")
+    await stranger.sees(page.locator("#result"), "the briefing that the crew has made")
 
 
 async def test_a_stranger_types_nothing_that_no_screen_has_shown(stranger: Stranger) -> None:

@@ -41,10 +41,12 @@ def views_of(stage: Stage) -> dict[str, tuple[str, str]]:
         "question": (f"/tasks/{stage.asking}", "two notes of the release are missing"),
         "result": (f"/tasks/{stage.done}", "All eleven are open."),
         "dead": ("/dead", "no such file: lines-north.csv"),
-        "push": ("/push", "Push"),
+        "push": ("/push?agent=ada&plugin=daily-news-digest", "Offered by ada"),
         "briefings": ("/briefings", "A calm week"),
         "briefing": (f"/briefings/{stage.run}", "The harbours"),
-        "settings": ("/settings", "Settings"),
+        "settings": ("/settings", "It takes work."),
+        "webhooks": ("/settings?part=webhooks", "127.0.0.1"),
+        "tokens": ("/settings?part=tokens", "katherine"),
     }
 
 

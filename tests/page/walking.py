@@ -29,6 +29,13 @@ from tests.waiting import until
 WRITES_TRANSCRIPT: Final = "HUB_TEST_TRANSCRIPT"
 """A file to write the transcript to; without it, it is only shown when something fails."""
 
+PREFACE: Final = """# A stranger's walk
+
+From `hub serve` in an empty folder to a crew's briefing on the page, by somebody who types nothing that no screen has
+shown. A test is this stranger: `tests/page/test_walk.py`, which gets lost wherever a screen does not say how to go on. It
+has written this page, with `HUB_TEST_TRANSCRIPT=docs/walk.md ./dev test tests/page/test_walk.py`.
+
+"""
 PROGRAMS: Final = {"hub": "hub.cli", "sidecar": "sidecar.cli"}
 ROWS, COLUMNS = 40, 120
 TOKEN: Final = re.compile(r"\bhub[a-z]_[0-9A-Za-z]{20,}")
@@ -143,7 +150,7 @@ class Stranger:
 
     def write(self) -> None:
         if place := os.environ.get(WRITES_TRANSCRIPT):
-            Path(place).write_text(self.transcript, encoding="utf-8")
+            Path(place).write_text(f"{PREFACE}```text\n{self.transcript}```\n", encoding="utf-8")
 
     async def leave(self) -> None:
         """Ctrl-C in every terminal, the newest first; whatever does not go then is ended."""
