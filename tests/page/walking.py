@@ -32,7 +32,7 @@ WRITES_TRANSCRIPT: Final = "HUB_TEST_TRANSCRIPT"
 PREFACE: Final = """# A stranger's walk
 
 From `hub serve` in an empty folder to a crew's briefing on the page, by somebody who types nothing that no
-screen has shown. A test is this stranger: `tests/page/test_walk.py`, which gets lost wherever a screen does not
+screen has shown. A test is this stranger: `tests/page/test_walk.py`, which gets lost where a screen does not
 say how to go on. It has written this page, with
 `HUB_TEST_TRANSCRIPT=docs/walk.md ./dev test tests/page/test_walk.py`.
 
