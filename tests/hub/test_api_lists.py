@@ -79,7 +79,7 @@ async def test_a_list_in_brief_leaves_out_what_is_large_and_nothing_else(running
     peer = await V2Peer.dial(running_hub.ws_address, token=await running_hub.token("ada"))
     await peer.identify("ada")
     large = {"text": LARGE}
-    whole = await running_hub.push("ada", "d" * (BRIEF_LENGTH + 1), metadata=large, inputs=large)
+    whole = await running_hub.push("ada", "d" * BRIEF_LENGTH + " and the end", metadata=large, inputs=large)
     assigned = await peer.hear("task_assign")
     await peer.say(peer.fact("task_accepted", assigned), peer.fact("task_complete", assigned, result=large))
     task = await running_hub.becomes(whole["task_id"], "completed")
@@ -94,7 +94,7 @@ async def test_a_list_in_brief_leaves_out_what_is_large_and_nothing_else(running
         assert await listed(http, brief="true") == [task | left_out]
         assert await listed(http, brief="false") == await listed(http) == [task]
         assert (await http.get("/api/tasks", params={"brief": "maybe"})).status_code == 422
-        asked = {"brief": "true", "q": "d" * (BRIEF_LENGTH + 1)}
+        asked = {"brief": "true", "q": "d and the end"}
         assert len(await listed(http, **asked)) == 1, "what is looked for is looked for in all of it"
 
 

@@ -13,6 +13,7 @@ import { BY_LINK, clearAll, isLabelWrong, narrow, said } from "./query.js";
 const STATES = ["queued", "assigned", "running", "input_required", "recovering", "cancelling", "completed", "failed", "cancelled", "dead_letter"];
 const PRIORITIES = ["urgent", "high", "normal", "low"];
 const VALUE_MAX = 40;
+const TEXT_MAX = 256;             // as much as the API looks for
 const PLUGINS_MAX = 200;          // names that are offered; any other can be typed
 
 const plugins = computed(() => [...new Set(fleet.value.flatMap((agent) => agent.plugins))].sort().slice(0, PLUGINS_MAX).join("\n"));
@@ -48,7 +49,7 @@ export function States() {
  *  @param {{ name: string, label: string, hint: string, offered?: string, fault?: string }} of */
 const Field = ({ name, label, hint, offered, fault }) => h("div", { class: "filter" },
   h("label", { for: `by-${name}` }, label),
-  h("input", { id: `by-${name}`, value: said()[name] ?? "", placeholder: hint, autocomplete: "off", spellcheck: "false", list: offered ? `${name}-offered` : null,
+  h("input", { id: `by-${name}`, maxlength: TEXT_MAX, value: said()[name] ?? "", placeholder: hint, autocomplete: "off", spellcheck: "false", list: offered ? `${name}-offered` : null,
     "aria-invalid": fault ? "true" : null, "aria-describedby": fault ? `${name}-fault` : null,
     onchange: (/** @type {any} */ event) => narrow({ [name]: event.target.value.trim() }) }),
   offered && h("datalist", { id: `${name}-offered` }, offered.split("\n").map((value) => h("option", { key: value, value }))),
@@ -57,7 +58,7 @@ const Field = ({ name, label, hint, offered, fault }) => h("div", { class: "filt
 function Search() {
   return h("div", { class: "filter search" },
     h("label", { for: "by-q" }, "Text"),
-    h("input", { id: "by-q", type: "search", "data-search": "", value: new URLSearchParams(place.value.query).get("q") ?? "", placeholder: "in the description or the id", autocomplete: "off", spellcheck: "false",
+    h("input", { id: "by-q", type: "search", maxlength: TEXT_MAX, "data-search": "", value: new URLSearchParams(place.value.query).get("q") ?? "", placeholder: "in the description or the id", autocomplete: "off", spellcheck: "false",
       oninput: (/** @type {any} */ event) => narrow({ q: event.target.value }, false) }));
 }
 
