@@ -122,7 +122,6 @@ async def test_a_real_crew_is_seen_nested_and_its_question_is_answered_on_its_pa
 async def test_a_run_is_cancelled_and_the_proof_that_it_stopped_is_shown(
     rig: Rig, sidecar: StartSidecar
 ) -> None:
-    """L76"""
     await sidecar("ada")
     await connected(rig.hub, "ada")
     work = {"steps": 6000, "pause_s": 0.1}
