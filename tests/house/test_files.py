@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from tests.house.tree import ROOT, files
+from tests.house.tree import ROOT, files, text
 
 # Written in halves, so that this file does not hold what it looks for.
 NOT_OURS = re.compile(
@@ -13,10 +13,6 @@ NOT_OURS = re.compile(
 )
 SECRET = re.compile(r"\bhub[advsj]_[0-9A-Za-z]{49}\b|-----BEGIN [A-Z ]*PRIV" + r"ATE KEY")
 CHANGE_HEADINGS = {"Added", "Changed", "Fixed", "Removed", "Security", "Deprecated"}
-
-
-def text(name: str) -> str:
-    return (ROOT / name).read_bytes().decode("utf-8", "replace")
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

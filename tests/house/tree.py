@@ -63,6 +63,11 @@ def files() -> tuple[str, ...]:
     return tuple(sorted(name for name in answer.stdout.split("\0") if name and (ROOT / name).is_file()))
 
 
+def text(name: str) -> str:
+    """What a file says. A picture says nothing: in its bytes any word may stand by chance."""
+    return "" if name.endswith(".png") else (ROOT / name).read_bytes().decode("utf-8", "replace")
+
+
 def place(name: str) -> str:
     """Where a file belongs: the tests that lie in a plugin's own folder are tests like others."""
     return f"tests/{name}" if re.match(r"plugins/[^/]+/tests/", name) else name
