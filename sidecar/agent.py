@@ -124,8 +124,9 @@ class Agent:
         while True:
             letters = await self._gather(runs)
             records, effects = self._decide(letters)
+            self._history.note_heard(letters)
             effects = await self._record(records, effects, journal_thread)
-            self._history.note_turn(letters, effects)
+            self._history.note_decided(effects)
             self._act(effects, line, runs, tasks)
 
     async def _gather(self, runs: Runs) -> list[DeskEvent]:

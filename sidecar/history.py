@@ -35,8 +35,10 @@ class History:
         self._count = 0
         self._file: IO[bytes] | None = None if path is None else path.open("ab", buffering=1 << 16)
 
-    def note_turn(self, letters: Sequence[DeskEvent], effects: Sequence[Effect]) -> None:
-        """What a turn heard and decided, once it is recorded. Called before any of it is acted upon."""
+    def note_heard(self, letters: Sequence[DeskEvent]) -> None:
+        """What a turn has heard, before it is recorded: a kill between the two leaves a run that has finished
+        and of which nobody is told. The other way round a result would come from nowhere.
+        """
         if self._file is None:
             return
         for letter in letters:
@@ -49,6 +51,14 @@ class History:
                     self._note("ack", ack.task_id, ack.generation, ack.status, str(ack.seq))
                 case _:
                     pass
+        self._flush()
+
+    def note_decided(self, effects: Sequence[Effect]) -> None:
+        """What a turn has decided, once it is recorded and before it is done: what is not recorded will be
+        ordered once more.
+        """
+        if self._file is None:
+            return
         for effect in effects:
             if isinstance(effect, StartRun):
                 self._note("start", effect.order.task_id, effect.order.generation)

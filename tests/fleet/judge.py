@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from hub.history import Record
+from protocol.limits import ACCEPT_MS
 
 LEVELS: Final = ("urgent", "high", "normal", "low")
 
@@ -61,6 +62,8 @@ class Queue:
         self.levels: dict[str, int] = {}
         self._waiting: tuple[dict[str, int], ...] = ({}, {}, {}, {})
         """For each level who waits, and from when on it might be given to somebody."""
+        self._last: dict[str, str] = {}
+        """Who had a waiting task last."""
         self._declined: dict[str, set[str]] = defaultdict(set)
         """By whom a task was declined: it is not offered there again for a while."""
 
@@ -70,8 +73,17 @@ class Queue:
             self.levels[line.task] = LEVELS.index(line.payload["priority"])
         if line.payload.get("cause") == "rejected" and line.agent is not None:
             self._declined[line.task].add(line.agent)
+        if line.agent is not None:
+            self._last[line.task] = line.agent
         pause_ms = line.payload.get("delay_ms", 0)
         self._waiting[self.levels[line.task]][line.task] = line.wall_ms + pause_ms
+
+    def note_return(self, line: Line) -> None:
+        """Whoever comes back with a result in hand is waited for, rather than doing its work twice."""
+        for level in self._waiting:
+            for task, since_ms in level.items():
+                if self._last.get(task) == line.agent:
+                    level[task] = max(since_ms, line.wall_ms + ACCEPT_MS)
 
     def leave(self, task: str) -> None:
         for level in self._waiting:
@@ -96,6 +108,8 @@ def passed_over(lines: Iterable[Line]) -> Iterator[Broken]:
     """Nothing was given away while something more urgent could have been. All tasks ask for anybody."""
     queue = Queue()
     for line in lines:
+        if line.event == "agent_joined":
+            queue.note_return(line)
         if line.task is None:
             continue
         if line.event in {"task_queued", "task_requeued"}:

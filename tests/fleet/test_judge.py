@@ -57,6 +57,19 @@ def test_who_waits_before_a_new_try_or_was_declined_there_is_not_passed_over() -
     assert list(passed_over([*declined, line(10, "task_assigned", "slow", "bob")]))
 
 
+def test_a_task_whose_last_holder_is_back_may_wait_for_its_result() -> None:
+    waiting = [
+        queued(0, "slow", "low"),
+        queued(0, "quick", "urgent"),
+        line(1, "task_assigned", "quick", "ada"),
+        line(2, "task_requeued", "quick", "ada", cause="grace_over", delay_ms=0),
+    ]
+    back = Line("agent_joined", None, "ada", 3 * SECOND_MS, {})
+    assert list(passed_over([*waiting, line(10, "task_assigned", "slow", "bob")]))
+    assert not list(passed_over([*waiting, back, line(10, "task_assigned", "slow", "bob")]))
+    assert list(passed_over([*waiting, back, line(20, "task_assigned", "slow", "bob")]))
+
+
 def test_what_has_ended_waits_no_more() -> None:
     ended = [queued(0, "slow", "low"), queued(0, "quick", "urgent"), line(1, "task_cancelled", "quick")]
     assert not list(passed_over([*ended, line(10, "task_assigned", "slow", "ada")]))
