@@ -7,6 +7,8 @@ people do it; nothing is written into a ledger.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from tests.hub.conftest import HubProcess
@@ -141,19 +143,20 @@ class Telling(Run):
         return cls(peer, assigned)
 
 
-async def staged(hub: HubProcess, pace: float = 0) -> Stage:
-    """Let all of it happen, at this part of its own pace; returns when the hub knows it."""
+@asynccontextmanager
+async def staged(hub: HubProcess, pace: float = 0) -> AsyncIterator[Stage]:
+    """Let all of it happen, at this part of its own pace; once the hub knows it, it can be looked at."""
     stage = Stage(hub, pace)
     async with listening("204 Yes") as ear, listening("503 Busy") as deaf:
         office = await add(hub, ear.url, events=["task_complete", "task_failed"])
         await add(hub, deaf.url, events=["task_failed"])
         await stage.enters()
         await asyncio.gather(*(stage.works(name) for name in DONE))
+        await stage.briefs()
+        await stage.waits()
         await comes_to(hub, office, lambda one: one["pending"] == 0 and one["behind"] == 0)
-    await stage.briefs()
-    await stage.waits()
-    await stage.goes_on()
-    return stage
+        await stage.goes_on()
+        yield stage
 
 
 class Stage:
