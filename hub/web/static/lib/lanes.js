@@ -29,9 +29,12 @@ export function addBar(agentId, taskId, from, state) {
   for (let n = lane.length - 1; n >= 0; n -= 1) if (lane[n].task_id === taskId && lane[n].to === null) return lane[n];
   const bar = { task_id: taskId, from, to: null, state, track: freeTrack(lane, from) };
   lane.push(bar);
-  if (lane.length > BARS_MAX) lane.shift();
+  while (lane.length > BARS_MAX || isPast(lane[0], from)) lane.shift();
   return bar;
 }
+
+/** Has it left the lane? An hour of such bars is most of what a page would keep. @param {Bar} bar @param {number} now */
+const isPast = (bar, now) => bar.to !== null && bar.to < now - WINDOW_MS;
 
 /** Tasks that go at the same time lie below each other. @param {Bar[]} lane @param {number} from */
 function freeTrack(lane, from) {
