@@ -12,7 +12,7 @@ from tests.waiting import until_true
 
 PROMISED = {
     *("demo", "test", "bare", "check", "sim", "replay", "mutants", "powercut", "fuzz"),
-    *("chaos", "bench", "cover", "lock", "fmt", "shots"),
+    *("chaos", "bench", "cover", "lock", "fmt", "fleet", "shots"),
 }
 
 
