@@ -2,10 +2,10 @@
 // What the page knows of the fleet: agents, the newest tasks, counters, lanes and the feed. Asked for once over REST,
 // then kept by the lines of the stream; everything is bounded, and readers are woken at most once a frame.
 
-import { at, get, session } from "./api.js";
+import { ask, at, get, session, withQuery } from "./api.js";
 import { addBar, clearLanes, endBar, lanesChanged, markBar } from "./lanes.js";
 import { batch, signal } from "./signal.js";
-import { listen } from "./stream.js";
+import { cursor, listen, placeOf } from "./stream.js";
 
 /** @typedef {import("./stream.js").Line} Line */
 /** @typedef {{ task_id: string, description: string, state: string, agent_id: string | null, progress: number | null, message: string | null, at: number, isKnown: boolean }} TaskLine */
@@ -13,6 +13,7 @@ import { listen } from "./stream.js";
 
 const TASKS_MAX = 5_000;          // of the newest; all of them are on the Tasks view, a page at a time
 const LINES_MAX = 2_000;          // of the feed; older ones are in each task's own history
+const PAST_LINES = 100;           // of the log: what a feed shows that has just been opened
 const TASKS_ASKED = 100;
 const ASK_PAUSE_MS = 2_000;       // the least time between two questions of the same kind
 const SLOW_MS = 400;
@@ -54,6 +55,7 @@ const staleAgents = new Set();
 let isCountStale = false;
 let hasUnknown = false;
 let isFleetStale = false;
+let hasPast = false;
 let hasMoved = false;
 let slowAt = 0;
 let slow = /** @type {any} */ (null);
@@ -127,6 +129,26 @@ async function askTasks() {
     tasksChanged.value += 1;
     lanesChanged.value += 1;
   });
+}
+
+/** What happened shortly before this page heard its first line, once; the feed asks for it when it is looked at. */
+export function rememberPast() {
+  if (hasPast) return;
+  const from = cursor.value;
+  if (!from || !close) return;
+  hasPast = true;
+  askPast(from).catch(() => {});      // without it the feed begins with what comes next
+}
+
+/** @param {string} from */
+async function askPast(from) {
+  const [epoch, place] = placeOf(from);
+  const answer = await ask("GET", withQuery("/api/events/export", { since: `${epoch}:${Math.max(0, place - PAST_LINES)}` }));
+  const said = (await answer.text()).split("\n").filter(Boolean).map((text) => JSON.parse(text));
+  const lines = said.filter((line) => placeOf(line.cursor)[1] <= place);
+  if (!close || !lines.length) return;
+  feed.unshift(...lines.map((line, index) => ({ ...line, isPassing: false, n: index - lines.length })));
+  feedChanged.value += 1;
 }
 
 /** @param {import("../types.d.ts").TaskView} task a whole one, as the API shows it */
@@ -302,5 +324,6 @@ export function stopStore() {
   agents.clear();
   clearLanes();
   feed.length = 0;
+  hasPast = false;
   batch(() => { fleet.value = []; counters.value = {}; isLoaded.value = false; loadError.value = null; feedChanged.value += 1; });
 }

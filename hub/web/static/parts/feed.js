@@ -6,7 +6,7 @@ import { icon } from "../lib/icons.js";
 import { h } from "../lib/render.js";
 import { filter } from "../lib/router.js";
 import { effect, signal, untracked } from "../lib/signal.js";
-import { describe, feed, feedChanged, namesLearnt } from "../lib/store.js";
+import { describe, feed, feedChanged, namesLearnt, rememberPast } from "../lib/store.js";
 import { cut } from "../lib/text.js";
 import { VirtualList } from "../lib/virtual.js";
 
@@ -100,6 +100,7 @@ export function Feed() {
   const kind = filter("kind", "", { push: true });
   const state = filter("state", "", { push: true });
   const { isAway, shown, fresh } = reading(text, kind, state);
+  effect(rememberPast);
 
   function goOn() {
     isAway.value = false;
@@ -119,7 +120,7 @@ export function Feed() {
         h("input", { id: "filter", type: "search", "data-search": "", placeholder: "agent, task, event or text", autocomplete: "off", value: text.value, oninput: (/** @type {any} */ event) => { text.value = event.target.value; } }),
         state.value && h("button", { type: "button", class: "button", onclick: () => { state.value = ""; } }, words(state.value), icon("close", 14))),
       !shown.value.length && h("div", { key: "empty", id: "feed-empty", class: "empty" }, isFiltered ? h("p", null, "Nothing fits the filter.")
-        : h("p", null, "Nothing has happened since this page was opened. Push a task: ", h("code", null, 'hub push alice "say hello" --watch'))),
+        : h("p", null, "Nothing has happened yet. Push a task: ", h("code", null, 'hub push alice "say hello" --watch'))),
       shown.value.length > 0 && h("div", { key: "rows", class: "feed-box" },
         h(VirtualList, { elementId: "feed", name: "feed", items: shown.value, height: rowHeight, row: (/** @type {Line} */ line) => h(Row, { line, name: line.task_id ? cut(describe(line.task_id), WORDS_MAX) : "" }), id: (/** @type {Line} */ line) => line.n, label: "Events, newest first", pin: "start", onaway: (/** @type {boolean} */ away) => { isAway.value = away; } }),
         isAway.value && h("button", { type: "button", id: "resume", class: "button primary", onclick: goOn }, fresh.value ? `${count(fresh.value)} new` : "Newest")));
