@@ -342,10 +342,12 @@ class Watcher:
         if not events or events[0].offset != self._offset + 1:
             self._say_reset("retention")
             return
-        for event in events:
+        # What is committed and not told yet comes with all others, through the ring: else it would come twice.
+        told = [event for event in events if event.offset <= feed.last_offset]
+        for event in told:
             if self._wanted.lets_pass(event):
                 self._said.append(Line(event, epoch, event.offset))
-        self._offset = events[-1].offset
+        self._offset = told[-1].offset
         self._rejoin()
 
     # --- what it says of itself ---

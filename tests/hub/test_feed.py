@@ -135,6 +135,19 @@ async def test_a_watcher_out_of_the_ring_reads_on_from_the_log() -> None:
     assert "reset" not in words(lines)
 
 
+async def test_what_is_committed_and_not_told_yet_is_seen_once_also_by_who_reads_the_log() -> None:
+    """D10: the ledger is a moment ahead of the feed, in another thread."""
+    world = World(ring_events=2)
+    world.commit(5)
+    watcher = world.watch("e1:0")
+    ahead = [committed(6), committed(7)]
+    world.log.events += ahead
+    early = await seen(watcher)
+    world.feed.publish(ahead)
+    world.feed.wake()
+    assert offsets([*early, *await seen(watcher)]) == [1, 2, 3, 4, 5, 6, 7]
+
+
 async def test_a_slow_watcher_falls_out_and_comes_back_without_missing_a_commit() -> None:
     world = World(ring_events=100)
     watcher = world.watch()
