@@ -94,7 +94,7 @@ function Head() {
   const who = session.value;
   return h("header", { class: "head" },
     h("button", { type: "button", class: "bare menu", "aria-label": "Menu", "aria-expanded": String(isMenuOpen.value), "aria-controls": "nav", onclick: () => { isMenuOpen.value = !isMenuOpen.peek(); } }, icon("menu")),
-    h("a", { class: "brand", href: "/" }, h("svg", { class: "brand-mark", viewBox: "0 0 64 64", width: 22, height: 22, "aria-hidden": "true" },
+    h("a", { class: "brand", href: "/", "aria-label": "Crewhub" }, h("svg", { class: "brand-mark", viewBox: "0 0 64 64", width: 22, height: 22, "aria-hidden": "true" },
       h("circle", { cx: 32, cy: 32, r: 9 }), h("circle", { cx: 12, cy: 14, r: 6 }), h("circle", { cx: 52, cy: 14, r: 6 }), h("circle", { cx: 12, cy: 50, r: 6 }), h("circle", { cx: 52, cy: 50, r: 6 }),
       h("path", { d: "M17 19l9 8M47 19l-9 8M17 45l9-8M47 45l-9-8", stroke: "currentColor", "stroke-width": 4 })), h("span", null, "Crewhub")),
     h(Lamp, null),
