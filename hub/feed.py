@@ -342,7 +342,7 @@ class Watcher:
         if not events or events[0].offset != self._offset + 1:
             self._say_reset("retention")
             return
-        # What is committed and not told yet comes through the ring, as to all others: else it would come twice.
+        # What is committed and not told yet comes through the ring, like all else: or it would come twice.
         told = [event for event in events if event.offset <= feed.last_offset]
         for event in told:
             if self._wanted.lets_pass(event):
