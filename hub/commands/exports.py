@@ -59,9 +59,7 @@ def write(path: Path, lines: Iterable[str]) -> int:
             os.fsync(file.fileno())
         unfinished.rename(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise CommandFailed(f"{path} cannot be written: {error}", Exit.FAILED) from error
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    finally:
+        unfinished.unlink(missing_ok=True)  # whole, it has its own name by now
     return count

@@ -191,7 +191,7 @@ async def test_what_failed_runs_again_as_a_new_task_that_names_the_first(rig: Ri
 
 
 async def test_the_command_that_is_copied_pushes_the_same_once_more_and_holds_no_token(rig: Rig) -> None:
-    text = """it's "quoted" $HOME `id` \\"""
+    text = """it's "quoted" $HOME `id` \u202e\\"""
     first = await rig.hub.push("nobody", text, queue=True, metadata={"o'clock": [1, "$(id)"]})
     visit = await rig.visit("viewer", path=f"/tasks/{first['task_id']}")
     await visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -203,6 +203,7 @@ async def test_the_command_that_is_copied_pushes_the_same_once_more_and_holds_no
     await expect(visit.page.locator(".note")).to_contain_text("Copied")
     command = await visit.page.evaluate("navigator.clipboard.readText()")
     assert rig.hub.admin_token not in command
+    assert "\u202e" not in command, "no sign turns the line around in the terminal it is pasted into"
     run = await asyncio.create_subprocess_exec(
         "bash",
         "-c",

@@ -6,6 +6,7 @@ conversation, and what is taken down of a frame before the desk hears it. Never 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -37,7 +38,7 @@ REDIAL_MS: Final = 30_000
 SUBPROTOCOLS: Final = (None, "hub.v2.json", "hub.v2.msgpack")
 
 
-class SidecarLink:
+class SidecarLink(ABC):
     """The half of a sidecar that talks. The other half sets it up anew at every boot."""
 
     desk: Desk
@@ -53,9 +54,9 @@ class SidecarLink:
         self._subprotocol = world.die.choice(SUBPROTOCOLS)
         self.voice = Voice(can_spoil=self._subprotocol != SUBPROTOCOLS[-1])
 
+    @abstractmethod
     def post(self, event: DeskEvent) -> None:
         """A letter for the desk."""
-        raise NotImplementedError
 
     def _begin_link(self) -> None:
         """Of a process that has just started."""

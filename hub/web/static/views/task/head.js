@@ -9,6 +9,7 @@ import { h } from "../../lib/render.js";
 import { go } from "../../lib/router.js";
 import { FINAL } from "../../lib/store.js";
 import { cut } from "../../lib/text.js";
+import { curlOf } from "../../parts/commands.js";
 import { Json } from "../../parts/json.js";
 import { Age, AgentLink, State, TaskLink } from "../../parts/states.js";
 import { Menu } from "./menu.js";
@@ -20,9 +21,6 @@ const TITLE_MAX = 220;
 const VALUE_MAX = 300;
 const LIST_MAX = 20;
 
-/** In a shell's single quotes. @param {string} text */
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-
 /** The members of a push that would make the same task again. @param {any} task */
 export function pushOf(task) {
   const kept = ["description", "plugin", "inputs", "metadata", "priority", "labels", "assign_to", "needed_capabilities", "needed_labels", "preferred_labels", "slot", "sticky_key", "concurrency_key", "limit", "rate",
@@ -30,9 +28,6 @@ export function pushOf(task) {
   const isSaid = (/** @type {any} */ value) => value !== null && value !== undefined && value !== "" && !(typeof value === "object" && !Object.keys(value).length);
   return Object.fromEntries(kept.filter((name) => isSaid(task[name])).map((name) => [name, task[name]]));
 }
-
-/** No token is in it: the shell has it. @param {any} task */
-const curlOf = (task) => `curl -X POST ${location.origin}/api/tasks -H "Authorization: Bearer $HUB_TOKEN" -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(pushOf(task)))}`;
 
 /** @param {any} task @param {() => void} reload */
 async function cancel(task, reload) {
@@ -56,7 +51,7 @@ async function again(task) {
 /** @param {{ task: any, reload: () => void }} of */
 function Actions({ task, reload }) {
   const isOver = FINAL.has(task.state);
-  const items = [{ text: "Its id", act: () => { copy(task.task_id); } }, { text: "Its address", act: () => { copy(String(location)); } }, { text: "curl that pushes the same again", act: () => { copy(curlOf(task)); } },
+  const items = [{ text: "Its id", act: () => { copy(task.task_id); } }, { text: "Its address", act: () => { copy(String(location)); } }, { text: "curl that pushes the same again", act: () => { copy(curlOf("POST", "/api/tasks", pushOf(task))); } },
     { text: "Command that watches it", act: () => { copy(`hub watch ${task.task_id}`); } }];
   return h("div", { class: "row task-actions" },
     may.act && !isOver && h("button", { key: "cancel", type: "button", class: "button danger", disabled: task.state === "cancelling", onclick: () => cancel(task, reload) }, icon("stop", 16), task.state === "cancelling" ? "Cancelling…" : "Cancel"),
